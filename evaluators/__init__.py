@@ -1,0 +1,1 @@
+"""Evaluators: cost models, training, training-free metrics. One plug-in, one file."""

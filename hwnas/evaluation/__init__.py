@@ -1,0 +1,28 @@
+"""The evaluator interface and its wrappers."""
+
+from hwnas.evaluation.interface import (
+    ALL_PARTS,
+    Evaluator,
+    Expense,
+    FunctionEvaluator,
+    Infeasible,
+    PerDesign,
+    measures,
+)
+from hwnas.evaluation.processes import Parallel, Timeout
+from hwnas.evaluation.wrappers import Cached, Joined, Noisy
+
+__all__ = [
+    "ALL_PARTS",
+    "Cached",
+    "Evaluator",
+    "Expense",
+    "FunctionEvaluator",
+    "Infeasible",
+    "Joined",
+    "Noisy",
+    "Parallel",
+    "PerDesign",
+    "Timeout",
+    "measures",
+]

@@ -1,0 +1,127 @@
+"""Wrappers that move evaluations into other processes: side by side, or on a leash.
+
+Training on small inputs gains nothing from a second thread, and ran up to 31 times slower with it
+when the cores were shared. So every worker computes with one thread, and parallelism comes from
+processes.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any
+
+import cloudpickle
+import numpy as np
+
+from hwnas.design.designs import Designs
+from hwnas.evaluation.interface import Chunk, Evaluator, describe
+from hwnas.evaluation.wrappers import Wrapper
+from hwnas.metrics import Measurements, Reason
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def one_thread() -> None:
+    """Tells numerical libraries that are loaded later to compute with one thread."""
+    for variable in _THREAD_VARIABLES:
+        os.environ[variable] = "1"
+
+
+class Parallel(Wrapper):
+    """Measures the designs of a batch side by side with joblib.
+
+    The backend is joblib's current one: processes on this machine (loky) unless the caller says
+    otherwise, e.g. ``with joblib.parallel_config("dask"):``.
+
+    Args:
+        inner: The evaluator that is wrapped.
+        workers: How many designs are measured at once.
+    """
+
+    def __init__(self, inner: Evaluator, workers: int) -> None:
+        super().__init__(inner)
+        self.workers = workers
+
+    def stream(self, designs: Designs, fidelity: float = 1.0) -> Iterator[Chunk]:
+        """Hands out rows as they are finished; see `Evaluator.stream`."""
+        import joblib
+
+        with joblib.parallel_config(inner_max_num_threads=1):
+            pool = joblib.Parallel(n_jobs=self.workers, return_as="generator_unordered")
+            tasks = (
+                joblib.delayed(_measure_row)(self.inner, designs[i : i + 1], fidelity, i)
+                for i in range(len(designs))
+            )
+            for i, measured in pool(tasks):
+                yield np.array([i]), measured
+
+
+def _measure_row(
+    evaluator: Evaluator, design: Designs, fidelity: float, row: int
+) -> tuple[int, Measurements]:
+    return row, evaluator.evaluate(design, fidelity)
+
+
+class Timeout(Wrapper):
+    """Measures each design in a process of its own that is killed when it takes too long.
+
+    An evaluator that hangs, dies or exhausts the memory costs one failed row, not the study. The
+    process is kept for the next design unless it had to be killed.
+
+    Args:
+        inner: The evaluator that is wrapped.
+        seconds: How long one design may take, s.
+    """
+
+    def __init__(self, inner: Evaluator, seconds: float) -> None:
+        super().__init__(inner)
+        self.seconds = seconds
+        self._pool: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_pool": None}
+
+    def stream(self, designs: Designs, fidelity: float = 1.0) -> Iterator[Chunk]:
+        """Measures one by one; see `Evaluator.stream`."""
+        for i in range(len(designs)):
+            yield np.array([i]), self._row(designs[i : i + 1], fidelity)
+
+    def _row(self, design: Designs, fidelity: float) -> Measurements:
+        from pebble import ProcessExpired, ProcessPool
+
+        if self._pool is None:
+            # A fresh interpreter: forking one that holds threads and locks may hang.
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPool(max_workers=1, context=context, initializer=one_thread)
+        # Cloudpickle carries evaluators that are defined in a notebook or a script.
+        task = cloudpickle.dumps((self.inner, design, fidelity))
+        future = self._pool.schedule(_measure_pickled, args=(task,), timeout=self.seconds)
+        try:
+            answer: Measurements = future.result()
+        except FutureTimeout:
+            return self._nothing(Reason.TIMED_OUT, f"took longer than {self.seconds:g} s")
+        except ProcessExpired as error:
+            return self._nothing(Reason.CRASHED, f"the process died with code {error.exitcode}")
+        except Exception as error:  # whatever the evaluator raised over there
+            return self._nothing(Reason.RAISED, describe(error))
+        return answer
+
+    def _nothing(self, reason: Reason, note: str) -> Measurements:
+        return Measurements.nothing(self.metrics, 1, reason, note)
+
+    def close(self) -> None:
+        """Ends the process."""
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool.join()
+            self._pool = None
+
+
+def _measure_pickled(task: bytes) -> Measurements:
+    # The bytes come from the parent process through a pipe, never from a disk.
+    evaluator, design, fidelity = cloudpickle.loads(task)
+    answer: Measurements = evaluator.evaluate(design, fidelity)
+    return answer

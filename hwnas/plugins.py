@@ -1,0 +1,79 @@
+"""The door for plug-ins: entry points, the same for built-in and foreign ones.
+
+Groups: ``hwnas.spaces``, ``hwnas.evaluators``, ``hwnas.predictors``, ``hwnas.searchers``.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
+
+from hwnas.errors import MissingExtraError, PluginError, nearest
+
+GROUPS: Final = ("hwnas.spaces", "hwnas.evaluators", "hwnas.predictors", "hwnas.searchers")
+
+_EXTRA_OF_MODULE: Final = {
+    "torch": "torch",
+    "xgboost": "xgboost",
+    "optuna_dashboard": "dashboard",
+}
+
+
+def available(group: str) -> dict[str, EntryPoint]:
+    """Returns the plug-ins of a group by name, sorted; nothing is imported."""
+    return {e.name: e for e in sorted(entry_points(group=group), key=lambda e: e.name)}
+
+
+def load(group: str, name: str) -> Any:
+    """Imports a plug-in by name.
+
+    Args:
+        group: One of `GROUPS`.
+        name: The entry point's name.
+
+    Returns:
+        What the entry point names, usually a class.
+
+    Raises:
+        PluginError: No such plug-in; the message names the nearest.
+        MissingExtraError: The plug-in needs an optional package that is not installed.
+    """
+    known = available(group)
+    kind = group.removeprefix("hwnas.").removesuffix("s")
+    if name not in known:
+        raise PluginError(
+            f"there is no {kind} named {name!r}",
+            rule=f"a name registered under the entry points {group}",
+            given=repr(name),
+            cure=nearest(name, known),
+        )
+    try:
+        return known[name].load()
+    except ImportError as error:
+        raise _missing(f"{kind} {name!r}", error) from error
+
+
+def missing_extra(wanted_by: str, module: str) -> MissingExtraError:
+    """Builds the error for an optional package that is not installed.
+
+    Args:
+        wanted_by: What needs it, for the message.
+        module: The top-level module that could not be imported.
+    """
+    extra = _EXTRA_OF_MODULE.get(module, module)
+    return MissingExtraError(
+        f"{wanted_by} needs the package {module!r}, which is not installed",
+        rule=f"{module} belongs to the extra hwnas[{extra}]",
+        cure=f"pip install 'hwnas[{extra}]' (README, section Install, names the tested versions)",
+    )
+
+
+def _missing(wanted_by: str, error: ImportError) -> PluginError:
+    module = (error.name or "").partition(".")[0]
+    if module in _EXTRA_OF_MODULE:
+        return missing_extra(wanted_by, module)
+    return PluginError(
+        f"{wanted_by} cannot be imported",
+        given=f"{type(error).__name__}: {error}",
+        cure="reinstall the package that provides it",
+    )

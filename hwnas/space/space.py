@@ -1,0 +1,490 @@
+"""The space that genes span, and the parts of the genome that give them a meaning.
+
+Symbols: ``n`` designs, ``d`` genes, ``k`` features. A genome is a row of choice indices,
+``int64 (n, d)``; everything here takes and returns whole batches.
+"""
+
+from __future__ import annotations
+
+import graphlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from hwnas import plugins
+from hwnas.arrays import Bools, Choice, Columns, Floats, Ints
+from hwnas.errors import SpaceError, nearest
+from hwnas.space.gene import Gene, When
+
+
+class Part(ABC):
+    """What gives one part of the genome its genes and its meaning.
+
+    Network families, quantization policies and accelerator templates are parts. Subclasses are
+    frozen dataclasses whose fields are their options (plain values that JSON can carry).
+    """
+
+    name: ClassVar[str]
+    """The plug-in's name under the entry points ``hwnas.spaces``."""
+    prefix: ClassVar[str]
+    """The part of the genome it reads: ``net``, ``quant``, ``hw``."""
+
+    @abstractmethod
+    def genes(self) -> tuple[Gene, ...]:
+        """The genes of this part, each named ``<prefix>.<...>``."""
+
+    @abstractmethod
+    def options(self) -> dict[str, Any]:
+        """What the constructor needs to build this part again, as plain JSON values."""
+
+    def space(self) -> Space:
+        """The space of this part alone. Conditions on other parts' genes count as met there."""
+        return Space(self.genes(), {self.prefix: self})
+
+
+@dataclass(frozen=True)
+class Space:
+    """An ordered tuple of genes, and the parts that read them.
+
+    Spaces add up: ``network + quantization + accelerator``. A condition on a gene that the space
+    does not have counts as met (see `open_conditions`), so that parts can be looked at alone.
+
+    Attributes:
+        genes: The ``d`` genes, in the order of the genome's columns.
+        parts: Part name to what reads it; may lack parts that nobody decodes.
+
+    Raises:
+        SpaceError: Two genes of one name, or conditions that go round in a circle.
+    """
+
+    genes: tuple[Gene, ...]
+    parts: Mapping[str, Part] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "genes", tuple(self.genes))
+        object.__setattr__(self, "parts", dict(self.parts))
+        counts: dict[str, int] = {}
+        for gene in self.genes:
+            counts[gene.name] = counts.get(gene.name, 0) + 1
+        twice = [name for name, count in counts.items() if count > 1]
+        if twice:
+            raise SpaceError(f"gene {twice[0]!r} occurs twice", rule="names of genes differ")
+        _ = self._order, self._conditions
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Space, (self.genes, dict(self.parts))
+
+    def __add__(self, other: Space) -> Space:
+        """The joint space: this space's genes, then the other's."""
+        both = set(self.parts) & set(other.parts)
+        if both:
+            raise SpaceError(
+                f"part {min(both)!r} is in both spaces", rule="each part of a genome once"
+            )
+        return Space(self.genes + other.genes, {**self.parts, **other.parts})
+
+    def __len__(self) -> int:
+        """The number of genes, ``d``."""
+        return len(self.genes)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of the genes, in the order of the columns."""
+        return tuple(gene.name for gene in self.genes)
+
+    @cached_property
+    def cardinalities(self) -> Ints:
+        """The number of choices of each gene, ``(d,)``."""
+        return np.array([len(gene.choices) for gene in self.genes], dtype=np.int64)
+
+    @cached_property
+    def ordered(self) -> Bools:
+        """Which genes are ordered, ``(d,)``."""
+        return np.array([gene.ordered for gene in self.genes], dtype=np.bool_)
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {name: j for j, name in enumerate(self.names)}
+
+    @cached_property
+    def _order(self) -> tuple[int, ...]:
+        """Columns, each behind the genes that its conditions look at."""
+        index = {gene.name: j for j, gene in enumerate(self.genes)}
+        graph = {
+            j: [index[w.gene] for w in gene.when if w.gene in index]
+            for j, gene in enumerate(self.genes)
+        }
+        try:
+            return tuple(graphlib.TopologicalSorter(graph).static_order())
+        except graphlib.CycleError as error:
+            circle = " -> ".join(self.genes[j].name for j in error.args[1])
+            raise SpaceError(
+                "conditions go round in a circle",
+                rule="a gene may depend only on genes that do not depend on it",
+                given=circle,
+            ) from error
+
+    @cached_property
+    def _conditions(self) -> dict[int, list[tuple[int, Bools]]]:
+        """Column to (column looked at, which of its choices meet the condition)."""
+        index = {gene.name: j for j, gene in enumerate(self.genes)}
+        return {
+            j: [
+                (index[w.gene], w.met_by(self.genes[index[w.gene]].choices))
+                for w in gene.when
+                if w.gene in index
+            ]
+            for j, gene in enumerate(self.genes)
+        }
+
+    @property
+    def open_conditions(self) -> tuple[When, ...]:
+        """Conditions on genes that this space does not have; they count as met."""
+        return tuple(w for gene in self.genes for w in gene.when if w.gene not in self._index)
+
+    @cached_property
+    def part_names(self) -> tuple[str, ...]:
+        """The parts that the genes belong to, in the order of first occurrence."""
+        return tuple(dict.fromkeys(gene.part for gene in self.genes))
+
+    def columns_of(self, *parts: str) -> Ints:
+        """The columns of some parts, ``(j,)``, in the order of the genome.
+
+        Raises:
+            SpaceError: The space has no gene of such a part.
+        """
+        for part in parts:
+            if part not in self.part_names:
+                raise SpaceError(
+                    f"the space has no part {part!r}",
+                    rule="a part that some gene's name starts with",
+                    given=repr(part),
+                    cure=nearest(part, self.part_names),
+                )
+        return np.array([j for j, g in enumerate(self.genes) if g.part in parts], dtype=np.int64)
+
+    def part(self, *parts: str) -> Space:
+        """The space of some parts of the genome only."""
+        columns = self.columns_of(*parts)
+        return Space(
+            tuple(self.genes[j] for j in columns),
+            {name: part for name, part in self.parts.items() if name in parts},
+        )
+
+    def check(self, genomes: Any) -> Ints:
+        """Returns genomes as ``int64 (n, d)``.
+
+        Raises:
+            SpaceError: Another shape or kind, or an index that no choice has.
+        """
+        rows = np.asarray(genomes)
+        if rows.ndim != 2 or rows.shape[1] != len(self):
+            raise SpaceError(
+                "genomes have the wrong shape",
+                where="argument genomes",
+                rule=f"(n, {len(self)}): one row per design, one column per gene",
+                given=str(rows.shape),
+            )
+        if not np.issubdtype(rows.dtype, np.integer) and rows.size:
+            raise SpaceError(
+                "genomes are choice indices", rule="whole numbers", given=str(rows.dtype)
+            )
+        rows = rows.astype(np.int64, copy=False)
+        bad = np.flatnonzero(~self.is_valid(rows))
+        if bad.size:
+            row = rows[bad[0]]
+            j = int(np.flatnonzero((row < 0) | (row >= self.cardinalities))[0])
+            raise SpaceError(
+                f"gene {self.names[j]!r} has no choice number {row[j]}",
+                where=f"row {bad[0]} of {len(rows)}",
+                rule=f"0 to {self.cardinalities[j] - 1}",
+                given=str(row[j]),
+            )
+        return rows
+
+    def is_valid(self, genomes: Ints) -> Bools:
+        """``bool (n,)``: rows whose indices all name a choice."""
+        inside = (genomes >= 0) & (genomes < self.cardinalities)
+        return np.asarray(inside.all(axis=1), dtype=np.bool_)
+
+    def sample(self, n: int, rng: np.random.Generator) -> Ints:
+        """Draws ``n`` canonical genomes, each gene uniformly.
+
+        Uniform genes are not uniform designs: where genes are conditional, many rows canonicalise
+        to the same design, and a small network is drawn more often than each large one.
+
+        Returns:
+            ``int64 (n, d)``.
+        """
+        return self.canonical(rng.integers(0, self.cardinalities, size=(n, len(self))))
+
+    def active(self, genomes: Ints) -> Bools:
+        """``bool (n, d)``: the genes whose conditions are met."""
+        active = np.ones(genomes.shape, dtype=np.bool_)
+        for j in self._order:
+            for parent, meets in self._conditions[j]:
+                active[:, j] &= active[:, parent] & meets[genomes[:, parent]]
+        return active
+
+    def canonical(self, genomes: Ints) -> Ints:
+        """Sets inactive genes to 0, so that equal designs are equal rows. Idempotent.
+
+        Returns:
+            ``int64 (n, d)``.
+        """
+        return np.where(self.active(genomes), genomes, 0)
+
+    def decode(self, genomes: Ints) -> Columns:
+        """Gene name to values ``(n,)``; inactive genes have their first choice."""
+        return {
+            gene.name: np.array(gene.choices)[genomes[:, j]] for j, gene in enumerate(self.genes)
+        }
+
+    def encode(self, configs: Iterable[Mapping[str, Choice]]) -> Ints:
+        """Turns readable designs into canonical genomes, ``int64 (n, d)``.
+
+        Args:
+            configs: Gene name to value; inactive genes may be left out.
+
+        Raises:
+            SpaceError: An unknown gene, a value that is no choice, or an active gene left out.
+        """
+        known = {g.name: {choice: i for i, choice in enumerate(g.choices)} for g in self.genes}
+        rows = list(configs)
+        genomes = np.zeros((len(rows), len(self)), dtype=np.int64)
+        for i, config in enumerate(rows):
+            for name, value in config.items():
+                if name not in known:
+                    raise SpaceError(
+                        f"there is no gene {name!r}", where=f"design {i}", cure=nearest(name, known)
+                    )
+                if value not in known[name]:
+                    raise SpaceError(
+                        f"gene {name!r} has no choice {value!r}",
+                        where=f"design {i}",
+                        rule="one of " + ", ".join(map(repr, known[name])),
+                        given=repr(value),
+                    )
+                genomes[i, self._index[name]] = known[name][value]
+        for i, j in np.argwhere(self.active(genomes)):
+            if self.names[j] not in rows[i]:
+                raise SpaceError(
+                    f"gene {self.names[j]!r} is active but has no value",
+                    where=f"design {i}",
+                    cure="give it a value",
+                )
+        return self.canonical(genomes)
+
+    @cached_property
+    def feature_names(self) -> tuple[str, ...]:
+        """The names of the columns of `features`, ``k`` of them."""
+        names: list[str] = []
+        for gene in self.genes:
+            if gene.ordered:
+                names.append(gene.name)
+            else:
+                names.extend(f"{gene.name}={choice}" for choice in gene.choices)
+            if gene.when:
+                names.append(f"{gene.name}?")
+        return tuple(names)
+
+    def features(self, genomes: Ints) -> Floats:
+        """Numbers for a predictor.
+
+        An ordered gene is its rank in [0, 1]; others are one-hot; a conditional gene adds a column
+        that is 1 where it is active, and its other columns are 0 where it is not.
+
+        Returns:
+            ``float64 (n, k)``.
+        """
+        active = self.active(genomes)
+        columns: list[Floats] = []
+        for j, gene in enumerate(self.genes):
+            on = active[:, j].astype(np.float64)
+            index = genomes[:, j]
+            if gene.ordered:
+                columns.append(on * index / max(1, len(gene.choices) - 1))
+            else:
+                columns.extend(on * (index == i) for i in range(len(gene.choices)))
+            if gene.when:
+                columns.append(on)
+        return np.stack(columns, axis=1) if columns else np.empty((len(genomes), 0))
+
+    def neighbours(self, row: Ints) -> Ints:
+        """The designs that differ from one in one active gene.
+
+        Ordered genes move one step, others to any choice. The relation is not symmetric where
+        genes are conditional (a gene that wakes up starts at its first choice), but every design
+        can be reached from every other.
+
+        Args:
+            row: A genome, ``(d,)``.
+
+        Returns:
+            Canonical, distinct rows other than the one given, ``int64 (j, d)``.
+        """
+        row = self.canonical(row[None, :])[0]
+        moved: list[Ints] = []
+        for j in np.flatnonzero(self.active(row[None, :])[0]):
+            steps = (row[j] - 1, row[j] + 1) if self.ordered[j] else range(self.cardinalities[j])
+            for index in steps:
+                if index != row[j] and 0 <= index < self.cardinalities[j]:
+                    neighbour = row.copy()
+                    neighbour[j] = index
+                    moved.append(neighbour)
+        if not moved:
+            return np.empty((0, len(self)), dtype=np.int64)
+        rows = np.unique(self.canonical(np.stack(moved)), axis=0)
+        others: Ints = rows[(rows != row).any(axis=1)]
+        return others
+
+    def size(self) -> int:
+        """The exact number of different designs (canonical genomes)."""
+        total = 1
+        for component in self._components():
+            space = Space(tuple(self.genes[j] for j in component))
+            parents = {parent for found in space._conditions.values() for parent, _ in found}
+            if not parents:
+                total *= math.prod(len(gene.choices) for gene in space.genes)
+                continue
+            leaves = [j for j in range(len(space)) if j not in parents]
+            settings = space._expand(frozenset(parents))
+            counts = np.where(space.active(settings), space.cardinalities, 1)[:, leaves]
+            patterns, times = np.unique(counts, axis=0, return_counts=True)
+            total *= sum(
+                int(times[i]) * math.prod(map(int, pattern)) for i, pattern in enumerate(patterns)
+            )
+        return total
+
+    def _components(self) -> Iterator[list[int]]:
+        """Columns grouped so that conditions stay within a group."""
+        group = list(range(len(self)))
+        for j, found in self._conditions.items():
+            for parent, _ in found:
+                old, new = group[j], group[parent]
+                group = [new if g == old else g for g in group]
+        for key in dict.fromkeys(group):
+            yield [j for j, g in enumerate(group) if g == key]
+
+    def rows(self) -> Ints:
+        """All designs, canonical and distinct, ``int64 (size, d)``. Ask `size` first."""
+        return self._expand(frozenset(range(len(self))))
+
+    def _expand(self, columns: frozenset[int]) -> Ints:
+        """All settings of some columns (0 elsewhere); parents of a column must be among them."""
+        rows = np.zeros((1, len(self)), dtype=np.int64)
+        for j in self._order:
+            if j not in columns:
+                continue
+            counts = np.where(self.active(rows)[:, j], self.cardinalities[j], 1)
+            starts = np.repeat(np.cumsum(counts) - counts, counts)
+            rows = np.repeat(rows, counts, axis=0)
+            rows[:, j] = np.arange(len(rows)) - starts
+        return rows
+
+    def restrict(self, allowed: Mapping[str, Choice | Iterable[Choice]]) -> Space:
+        """A space in which some genes have fewer choices; one value pins a gene.
+
+        Indices change with the choices: `translate` carries genomes over.
+
+        Args:
+            allowed: Gene name to the choices (or the one choice) that stay.
+
+        Raises:
+            SpaceError: An unknown gene, or a value that is no choice of it.
+        """
+        kept: dict[str, tuple[Choice, ...]] = {}
+        for name, given in allowed.items():
+            if name not in self._index:
+                raise SpaceError(f"there is no gene {name!r}", cure=nearest(name, self.names))
+            choices = self.genes[self._index[name]].choices
+            is_one = isinstance(given, str | int | float)
+            wanted = (given,) if isinstance(given, str | int | float) else tuple(given)
+            strange = [value for value in wanted if value not in choices]
+            if strange:
+                raise SpaceError(
+                    f"gene {name!r} has no choice {strange[0]!r}",
+                    rule="one of " + ", ".join(map(repr, choices)),
+                    given=repr(given) if is_one else ", ".join(map(repr, wanted)),
+                )
+            kept[name] = tuple(choice for choice in choices if choice in wanted)
+        genes = tuple(replace(g, choices=kept.get(g.name, g.choices)) for g in self.genes)
+        return Space(genes, self.parts)
+
+    def translate(self, genomes: Ints, to: Space) -> tuple[Ints, Bools]:
+        """Carries genomes over to another space by names and values.
+
+        Genes that only the other space has get their first choice.
+
+        Returns:
+            The rows in the other space, ``int64 (n, d')``, and ``bool (n,)``: which rows lost
+            nothing (an active gene's value, or the gene, may be missing over there).
+        """
+        active = self.active(genomes)
+        rows = np.zeros((len(genomes), len(to)), dtype=np.int64)
+        exact = np.ones(len(genomes), dtype=np.bool_)
+        for j, gene in enumerate(self.genes):
+            there = to._index.get(gene.name)
+            choices = to.genes[there].choices if there is not None else ()
+            table = np.array([choices.index(c) if c in choices else -1 for c in gene.choices])
+            index = table[genomes[:, j]]
+            exact &= ~active[:, j] | (index >= 0)
+            if there is not None:
+                rows[:, there] = np.maximum(index, 0)
+        return to.canonical(rows), exact
+
+    def to_json(self) -> dict[str, Any]:
+        """The space as plain JSON values."""
+        return {
+            "genes": [
+                {
+                    "name": g.name,
+                    "choices": list(g.choices),
+                    "ordered": g.ordered,
+                    "unit": g.unit,
+                    "when": [
+                        {"gene": w.gene, "one_of": list(w.one_of), "at_least": w.at_least}
+                        for w in g.when
+                    ],
+                }
+                for g in self.genes
+            ],
+            "parts": {
+                prefix: {"use": part.name, "options": part.options()}
+                for prefix, part in self.parts.items()
+            },
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Space:
+        """Builds a space from `to_json`; parts are resolved through the entry points.
+
+        Raises:
+            SpaceError: Something is missing or breaks a rule.
+            PluginError: A part's plug-in is not installed.
+        """
+        try:
+            genes = tuple(
+                Gene(
+                    g["name"],
+                    tuple(g["choices"]),
+                    g["ordered"],
+                    tuple(When(w["gene"], tuple(w["one_of"]), w["at_least"]) for w in g["when"]),
+                    g["unit"],
+                )
+                for g in data["genes"]
+            )
+            parts = {
+                prefix: plugins.load("hwnas.spaces", spec["use"])(**spec["options"])
+                for prefix, spec in data["parts"].items()
+            }
+        except (KeyError, TypeError) as error:
+            raise SpaceError(
+                "this is no space", given=f"{type(error).__name__}: {error}"
+            ) from error
+        return cls(genes, parts)

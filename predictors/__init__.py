@@ -1,0 +1,1 @@
+"""Predictors: surrogate models. One plug-in, one file."""
