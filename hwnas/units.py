@@ -46,6 +46,7 @@ def _base(unit: str) -> tuple[float, Dimension]:
             given=repr(unit),
             cure="check the spelling; units are case sensitive, and 1 means a ratio",
         ) from error
+    magnitude: Any = quantity.magnitude
     exponents = {str(name): float(power) for name, power in quantity.unit_items()}
     # Pint's base of information is the bit, ours the byte.
     factor = float(str(quantity.magnitude)) / _BITS_PER_BYTE ** exponents.get("bit", 0.0)

@@ -98,7 +98,8 @@ class LayerTable:
         height = (self.P - 1) * self.stride + self.R
         width = (self.Q - 1) * self.stride + self.S
         one = self.N * self.C * height * width
-        return one * np.where(self.operator == int(Operator.ADD), 2, 1)
+        sources: Ints = np.where(self.operator == int(Operator.ADD), 2, 1)
+        return one * sources
 
     @property
     def outputs(self) -> Ints:
