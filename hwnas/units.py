@@ -9,12 +9,10 @@ import math
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hwnas.errors import UnitError
 
-if TYPE_CHECKING:
-    import pint
 
 Dimension = tuple[tuple[str, float], ...]
 """Base units and their exponents, sorted; ``()`` for a ratio."""
@@ -27,7 +25,7 @@ _PREFIXES = {12: "T", 9: "G", 6: "M", 3: "k", 0: "", -3: "m", -6: "µ", -9: "n",
 
 
 @cache
-def _registry() -> pint.UnitRegistry[Any]:
+def _registry() -> Any:
     import pint
 
     return pint.UnitRegistry()
@@ -49,7 +47,7 @@ def _base(unit: str) -> tuple[float, Dimension]:
     magnitude: Any = quantity.magnitude
     exponents = {str(name): float(power) for name, power in quantity.unit_items()}
     # Pint's base of information is the bit, ours the byte.
-    factor = float(str(quantity.magnitude)) / _BITS_PER_BYTE ** exponents.get("bit", 0.0)
+    factor = float(magnitude) / _BITS_PER_BYTE ** exponents.get("bit", 0.0)
     return factor, tuple(sorted(exponents.items()))
 
 

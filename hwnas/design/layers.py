@@ -97,7 +97,7 @@ class LayerTable:
         """
         height = (self.P - 1) * self.stride + self.R
         width = (self.Q - 1) * self.stride + self.S
-        one = self.N * self.C * height * width
+        one: Ints = self.N * self.C * height * width
         sources: Ints = np.where(self.operator == int(Operator.ADD), 2, 1)
         return one * sources
 

@@ -1,0 +1,142 @@
+"""NSGA-II for genomes of choices, with constraints and without duplicates.
+
+Source: Deb, Pratap, Agarwal, Meyarivan, "A fast and elitist multiobjective genetic algorithm:
+NSGA-II", IEEE Transactions on Evolutionary Computation 6(2), 2002. Ranks are moocore's, crowding
+distances pymoo's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from hwnas.arrays import Floats, Ints
+from hwnas.errors import SearcherError
+from hwnas.problem import Problem
+from hwnas.search.interface import Searcher, unseen
+from hwnas.search.operators import crossover, mutate
+
+_ROUNDS = 10
+
+
+class NSGA2(Searcher):
+    """Constrained NSGA-II on the flat genome.
+
+    Feasible designs come before infeasible ones, these in the order of their violations. Whether
+    a design is new is judged on its canonical form; sleeping genes are inherited as they are.
+
+    Args:
+        problem: See `Searcher`.
+        seed: See `Searcher`.
+        budget: See `Searcher`.
+        population: Size of the population and of a generation. Left out: the square root of the
+            budget, between 12 and 200 (small populations win at small budgets).
+        crossover: Probability that two parents are crossed.
+    """
+
+    name: ClassVar[str] = "nsga2"
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        seed: int = 0,
+        budget: int | None = None,
+        population: int | None = None,
+        crossover: float = 0.9,
+    ) -> None:
+        super().__init__(problem, seed=seed, budget=budget)
+        if population is None:
+            population = min(200, max(12, 2 * round(math.sqrt(budget or 2500) / 2)))
+        if population < 2:
+            raise SearcherError("population is too small", rule="at least 2", given=str(population))
+        if not 0.0 <= crossover <= 1.0:
+            raise SearcherError(
+                "crossover is no probability", rule="between 0 and 1", given=str(crossover)
+            )
+        self.population = population
+        self.crossover = crossover
+        self._parents = np.empty(0, dtype=np.int64)
+        self._generations_read = 0
+
+    @property
+    def batch(self) -> int:
+        """One generation."""
+        return self.population
+
+    def options(self) -> Mapping[str, Any]:
+        """Its options; see `Searcher.options`."""
+        return {"population": self.population, "crossover": self.crossover}
+
+    def ask(self, n: int) -> Ints:
+        """Proposes ``n`` children of the current population; see `Searcher.ask`."""
+        rng = self.rng()
+        space = self.problem.space
+        rows = np.empty((0, len(space)), dtype=np.int64)
+        parents = self._current()
+        for _ in range(_ROUNDS if len(parents) else 0):
+            missing = n - len(rows)
+            if not missing:
+                break
+            bred = np.concatenate([rows, self._breed(parents, missing, rng)])
+            fresh = self.told.new(bred)
+            fresh[: len(rows)] = True
+            rows = bred[fresh]
+        return unseen(self.told, space, n - len(rows), rng, rows)
+
+    def _breed(self, parents: Ints, n: int, rng: np.random.Generator) -> Ints:
+        # `parents` is sorted from best to worst, so a tournament is won by the smaller place.
+        places = rng.integers(0, len(parents), size=(2, n, 2)).min(axis=2)
+        first, second = self.told.genomes[parents[places]]
+        children = crossover(first, second, rng, self.crossover)
+        return mutate(children, self.problem.space, rng)
+
+    def _current(self) -> Ints:
+        """The population after the generations told so far, best first, as rows told.
+
+        A generation is complete when ``population`` more rows were told, however they came.
+        """
+        while len(self.told) >= (self._generations_read + 1) * self.population:
+            start = self._generations_read * self.population
+            newcomers = np.arange(start, start + self.population)
+            rows = np.concatenate([self._parents, newcomers])
+            order = survivors(self.told.losses[rows], self.told.violation[rows], self.population)
+            self._parents = rows[order]
+            self._generations_read += 1
+        return self._parents
+
+
+def survivors(losses: Floats, violation: Floats, n: int) -> Ints:
+    """Chooses the next population.
+
+    Args:
+        losses: ``(j, m)``, to be minimised; infinite where infeasible.
+        violation: Total violation, ``(j,)``; 0 where all constraints are met.
+        n: How many survive.
+
+    Returns:
+        Up to ``n`` rows, best first: feasible ones by front and, within, by crowding distance;
+        then the others by violation.
+    """
+    import moocore
+    from pymoo.operators.survival.rank_and_crowding.metrics import calc_crowding_distance
+
+    usable = np.isfinite(losses).all(axis=1) & (violation <= 0)
+    feasible = np.flatnonzero(usable)
+    order: list[Ints] = []
+    if feasible.size:
+        ranks = moocore.pareto_rank(losses[feasible], maximise=False)
+        count = 0
+        for rank in range(int(ranks.max()) + 1):
+            front = feasible[ranks == rank]
+            crowding = calc_crowding_distance(losses[front])
+            order.append(front[np.argsort(-crowding, kind="stable")])
+            count += len(front)
+            if count >= n:
+                break
+    others = np.flatnonzero(~usable)
+    order.append(others[np.argsort(violation[others], kind="stable")])
+    return np.concatenate(order)[:n]
