@@ -180,10 +180,14 @@ class Constraint:
         if left != right:
             raise _clash(self.text, left, right)
 
+    def excess(self, columns: Mapping[str, Floats]) -> Floats:
+        """How far it is beyond its bound, ``(n,)``, at rest; negative where there is room."""
+        excess = self.left.values(columns) - self.right.values(columns)
+        return excess if self.at_most else -excess
+
     def violation(self, columns: Mapping[str, Floats]) -> Floats:
         """By how much it is violated, ``(n,)``, at rest; 0 where it is met."""
-        excess = self.left.values(columns) - self.right.values(columns)
-        return np.maximum(excess if self.at_most else -excess, 0.0)
+        return np.maximum(self.excess(columns), 0.0)
 
     def scale(self, columns: Mapping[str, Floats]) -> Floats:
         """The size of the bound, ``(n,)``, to make violations comparable; 1 where it is 0."""

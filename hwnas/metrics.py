@@ -54,8 +54,9 @@ class Reason(IntEnum):
     NONE = 0
     INFEASIBLE = 1
     """The design itself: it cannot be built, mapped or trained."""
-    CONSTRAINT = 2
-    """A constraint on free metrics is violated, so the costly metrics were not measured."""
+    RULED_OUT = 2
+    """Free metrics rule it out (infeasible, or a constraint is violated), so nothing costly was
+    measured."""
     DIVERGED = 3
     """The training diverged."""
     RAISED = 4

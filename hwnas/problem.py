@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -20,7 +20,7 @@ from hwnas.metrics import Goal, Measurements, Metric, Reason
 from hwnas.space import Space
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Problem:
     """What is searched and what counts.
 
@@ -42,34 +42,37 @@ class Problem:
     """
 
     space: Space
-    evaluators: Sequence[Evaluator]
-    objectives: Sequence[Objective] = field(default=())
-    constraints: Sequence[Constraint] = field(default=())
+    evaluators: tuple[Evaluator, ...]
+    objectives: tuple[Objective, ...]
+    constraints: tuple[Constraint, ...]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "evaluators", tuple(self.evaluators))
+    def __init__(
+        self,
+        space: Space,
+        evaluators: Sequence[Evaluator],
+        objectives: Sequence[Objective | str],
+        constraints: Sequence[Constraint | str] = (),
+    ) -> None:
+        object.__setattr__(self, "space", space)
+        object.__setattr__(self, "evaluators", tuple(evaluators))
         if not self.evaluators:
             raise ProblemError("nothing is measured", rule="at least one evaluator")
-        if not self.objectives:
+        if not objectives:
             raise ProblemError("nothing is optimised", rule="at least one objective")
-        objectives = tuple(
-            (Objective.parse(o) if isinstance(o, str) else o).resolved(self.metrics)
-            for o in self.objectives
-        )
-        constraints = tuple(
-            Constraint.parse(c) if isinstance(c, str) else c for c in self.constraints
-        )
-        object.__setattr__(self, "objectives", objectives)
-        object.__setattr__(self, "constraints", constraints)
-        names = [objective.name for objective in objectives]
+        parsed = (Objective.parse(o) if isinstance(o, str) else o for o in objectives)
+        resolved = tuple(objective.resolved(self.metrics) for objective in parsed)
+        limits = tuple(Constraint.parse(c) if isinstance(c, str) else c for c in constraints)
+        object.__setattr__(self, "objectives", resolved)
+        object.__setattr__(self, "constraints", limits)
+        names = [objective.name for objective in resolved]
         for name in names:
             if names.count(name) > 1:
                 raise ProblemError(f"objective {name!r} occurs twice", rule="names differ")
-        for constraint in constraints:
+        for constraint in limits:
             constraint.check(self.metrics)
         self._check_reads()
         self._check_conditions()
-        for a, b in combinations(constraints, 2):
+        for a, b in combinations(limits, 2):
             _check_together(a, b)
 
     def _check_reads(self) -> None:
@@ -167,7 +170,7 @@ class Problem:
             yield kept[rows], free.take(kept[rows]).beside(measured)
 
     def _refused(self, costly: Evaluator, free: Measurements, why: list[str]) -> Measurements:
-        reason = np.where(free.feasible, int(Reason.CONSTRAINT), free.reason)
+        reason = np.full(len(free), int(Reason.RULED_OUT))
         columns = {**free.columns, **{m.name: np.full(len(free), np.nan) for m in costly.metrics}}
         notes = [a or b for a, b in zip(why, free.notes, strict=True)]
         return Measurements.of(
@@ -196,6 +199,15 @@ class Problem:
         """
         with np.errstate(all="ignore"):
             columns = [c.violation(measurements.columns) for c in self.constraints]
+        return self._per_constraint(measurements, columns)
+
+    def excesses(self, measurements: Measurements) -> Floats:
+        """How far each constraint is beyond its bound, ``(n, c)``; negative where there is room.
+
+        Infinite where a metric of the constraint was not measured.
+        """
+        with np.errstate(all="ignore"):
+            columns = [c.excess(measurements.columns) for c in self.constraints]
         return self._per_constraint(measurements, columns)
 
     def relative_violations(self, measurements: Measurements) -> Floats:

@@ -13,7 +13,6 @@ from typing import Any
 
 from hwnas.errors import UnitError
 
-
 Dimension = tuple[tuple[str, float], ...]
 """Base units and their exponents, sorted; ``()`` for a ratio."""
 

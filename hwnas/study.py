@@ -1,0 +1,434 @@
+"""A study: problem, searcher, budget and storage, run by an explicit loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from hwnas import plugins, yardstick
+from hwnas.arrays import Ints
+from hwnas.budget import Budget
+from hwnas.differences import difference
+from hwnas.errors import RunDirectoryError, StorageError, TooManyFailuresError
+from hwnas.evaluation.interface import Chunk, Evaluator, collect
+from hwnas.evaluation.processes import Parallel, Timeout
+from hwnas.evaluation.wrappers import Cached, Joined
+from hwnas.front import Front
+from hwnas.history import Block, History
+from hwnas.metrics import Measurements, Reason
+from hwnas.problem import Problem
+from hwnas.search.interface import Searcher
+from hwnas.yardstick import Yardstick
+
+if TYPE_CHECKING:
+    import optuna
+
+    from hwnas.storage import StudyStore
+
+_FORMAT: Final = 1
+_IDLE_STEPS: Final = 50
+_FAILED_IN_A_ROW: Final = 10
+
+
+class Status(Enum):
+    """Why a study is not running."""
+
+    READY = "ready"
+    """There is budget left."""
+    COMPLETE = "complete"
+    """The evaluations of the budget are spent."""
+    OUT_OF_TIME = "out of time"
+    """The seconds of the budget are spent."""
+    EXHAUSTED = "exhausted"
+    """The searcher has no further design."""
+    IDLE = "idle"
+    """The searcher proposes nothing any more that is worth a costly evaluation."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a study stands after some rows were measured and stored.
+
+    Attributes:
+        step: The step, from 0.
+        designs: Rows of the history.
+        evaluations: What the budget counts (see `Budget`).
+        budget: The budget.
+        hypervolume: See `Yardstick`; NaN until the yardstick is fixed.
+        front: Designs on the front.
+        failures: Rows where an evaluator failed.
+        seconds: How long the study has run, over all resumed runs.
+        step_complete: Whether these rows were the last of their step.
+    """
+
+    step: int
+    designs: int
+    evaluations: int
+    budget: Budget
+    hypervolume: float
+    front: int
+    failures: int
+    seconds: float
+    step_complete: bool
+
+    @property
+    def seconds_left(self) -> float:
+        """An estimate from the speed so far; NaN at the start."""
+        if not self.evaluations:
+            return float("nan")
+        each = self.seconds / self.evaluations
+        left = each * max(0, self.budget.evaluations - self.evaluations)
+        return min(left, (self.budget.seconds or np.inf) - self.seconds)
+
+
+class Study:
+    """One search, resumable at any moment.
+
+    The state of a study is its history alone: reading it back and telling it to a new searcher
+    gives the run that was interrupted. A step that was cut off is asked for again, and only the
+    designs that are missing in it are measured.
+
+    Args:
+        problem: What is searched.
+        searcher: A searcher's name (an entry point of ``hwnas.searchers``) or class.
+        budget: How much may be spent; a number means evaluations.
+        seed: The seed of everything.
+        options: Options of the searcher.
+        name: The name of the study in the storage.
+        storage: A journal file's path or an Optuna storage URL; ``None`` keeps it in memory.
+        reference: Objective to a reference value for the hypervolume, at rest; the others are
+            chosen (see `hwnas.yardstick`).
+        batch: How many designs are asked for at once; ``None``: as the searcher likes.
+        workers: How many costly evaluations run at once, each in a process.
+        timeout: How long one costly evaluation may take, s; ``None``: for ever.
+        note: What the dashboard says about the study, Markdown.
+
+    Raises:
+        RunDirectoryError: The storage holds another study of that name; the difference is shown.
+        StorageError: The storage cannot be read or written.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        searcher: str | type[Searcher] = "nsga2",
+        *,
+        budget: Budget | int,
+        seed: int = 0,
+        options: Mapping[str, Any] | None = None,
+        name: str = "study",
+        storage: str | Path | None = None,
+        reference: Mapping[str, float] | None = None,
+        batch: int | None = None,
+        workers: int = 1,
+        timeout: float | None = None,
+        note: str = "",
+    ) -> None:
+        self.problem = problem
+        self.budget = budget if isinstance(budget, Budget) else Budget(budget)
+        self.seed = seed
+        self.name = name
+        self.history = History(problem)
+        self._reference = dict(reference or {})
+        self._costly = _executed(problem, workers, timeout)
+        self._store = _store(storage, name)
+        self._failed_in_a_row = 0
+        self._idle_steps = 0
+        self._exhausted = False
+        self._seconds_before = 0.0
+        self._steps_told = 0
+        self._unfinished: Block | None = None
+        kind = plugins.load("hwnas.searchers", searcher) if isinstance(searcher, str) else searcher
+        stored = self._store.record() if self._store else None
+        options = dict(options or {}) or dict((stored or {}).get("searcher_options", {}))
+        self.searcher: Searcher = kind(
+            problem, seed=seed, budget=self.budget.evaluations, **options
+        )
+        self.batch = batch or (stored or {}).get("batch") or self.searcher.batch
+        self.yardstick = yardstick.before_measuring(problem, seed, self._reference)
+        self._record = self._describe()
+        if self._store is None:
+            return
+        if stored is None:
+            self._store.create(problem, self._record, note or self._note())
+        else:
+            self._resume(stored)
+
+    def _describe(self) -> dict[str, Any]:
+        """What must not change between runs, as plain JSON values."""
+        return {
+            "format": _FORMAT,
+            "seed": self.seed,
+            "size": f"{self.problem.space.size():.4g}",
+            "space": self.problem.space.to_json(),
+            "evaluators": {e.name: e.version for e in self.problem.evaluators},
+            "objectives": [f"{o.goal.value}: {o.text}" for o in self.problem.objectives if o.goal],
+            "constraints": [c.text for c in self.problem.constraints],
+            "searcher": self.searcher.name,
+            "searcher_options": dict(self.searcher.options()),
+            "reference": self._reference,
+            "batch": self.batch,
+            "yardstick": self.yardstick.to_json() if self.yardstick else None,
+        }
+
+    def _note(self) -> str:
+        goals = ", ".join(self._record["objectives"])
+        limits = ", ".join(self._record["constraints"]) or "none"
+        return (
+            f"# {self.name}\n\n{self._record['size']} designs, searched by "
+            f"{self.searcher.name} with seed {self.seed}.\n\n- objectives: {goals}\n"
+            f"- constraints: {limits}\n- evaluators: {', '.join(self._record['evaluators'])}\n"
+        )
+
+    def _resume(self, stored: dict[str, Any]) -> None:
+        assert self._store is not None
+        if stored["yardstick"] is not None:
+            self.yardstick = Yardstick.from_json(stored["yardstick"])
+        self._record["yardstick"] = stored["yardstick"]
+        changed = difference(stored, self._record)
+        if changed:
+            raise RunDirectoryError(
+                f"the stored study {self.name!r} is another one",
+                where=self._store.target,
+                rule="a study goes on as it began; only its budget may grow",
+                given="\n" + changed,
+                cure="undo the change, or start anew under another name or directory (--fresh)",
+            )
+        block = self._store.read(self.problem)
+        self.history.add(block)
+        if not len(block):
+            return
+        self._seconds_before = float(block.at.max())
+        self._remember(block)
+        order = np.lexsort((block.position, block.step))
+        last = block.step == block.step.max()
+        complete = ~last | (last.sum() == block.size[last][0])
+        told = order[complete[order]]
+        self.searcher.tell(block.genomes[told], block.measurements.take(told))
+        self._steps_told = len(np.unique(block.step[told]))
+        if not complete.all():
+            self._unfinished = block.take(np.flatnonzero(last))
+        self._fix_yardstick()
+
+    def _remember(self, block: Block) -> None:
+        if self._costly is not None:
+            known = np.flatnonzero(self._costly.measured_in(block.measurements))
+            designs = self.problem.designs(block.genomes[known], self.seed)
+            self._costly.remember(designs, block.measurements.take(known))
+
+    @property
+    def seconds(self) -> float:
+        """How long the study had run when the last row was finished, over all resumed runs."""
+        return self.history.seconds
+
+    @property
+    def status(self) -> Status:
+        """Whether there is something left to do."""
+        if self.history.evaluations >= self.budget.evaluations and self._unfinished is None:
+            return Status.COMPLETE
+        if self.budget.seconds is not None and self.seconds >= self.budget.seconds:
+            return Status.OUT_OF_TIME
+        if self._exhausted:
+            return Status.EXHAUSTED
+        return Status.IDLE if self._idle_steps >= _IDLE_STEPS else Status.READY
+
+    def run(self) -> Iterator[Progress]:
+        """Searches until the budget is spent: ``for progress in study.run(): ...``.
+
+        Each round hands over what was just measured and stored. Leaving the loop loses nothing;
+        a new `run` goes on.
+
+        Raises:
+            TooManyFailuresError: Nothing but failures for a while, or from the beginning.
+            StorageError: The storage fails.
+        """
+        started = time.monotonic() - self._seconds_before
+        while self.status is Status.READY:
+            yield from self._step(started)
+        self._seconds_before = self.seconds
+        if 0 < len(self.history) == self.history.failures:
+            raise self._too_many_failures(len(self.history))
+
+    def _step(self, started: float) -> Iterator[Progress]:
+        left = self.budget.evaluations - self.history.evaluations
+        asked = min(self.batch, max(left, 1))
+        if self._unfinished is not None:
+            asked = int(self._unfinished.asked[0])
+        genomes = self.searcher.ask(asked)
+        if not len(genomes):
+            self._exhausted = True
+            return
+        self._check_again(genomes)
+        before = self.history.evaluations
+        parts = self._measured_before(genomes)
+        missing = np.setdiff1d(np.arange(len(genomes)), parts[0][0])
+        designs = self.problem.designs(genomes[missing], self.seed)
+        for rows, measured in self.problem.stream(designs, self._costly):
+            positions = missing[rows]
+            block = self._block(genomes, positions, measured, asked, time.monotonic() - started)
+            self._keep(block)
+            parts.append((positions, measured))
+            self._guard(measured)
+            if sum(len(done) for done, _ in parts) < len(genomes):
+                yield self._progress(complete=False)
+        metrics = tuple(self.problem.metrics.values())
+        self.searcher.tell(genomes, collect(metrics, len(genomes), parts))
+        self._steps_told += 1
+        self._unfinished = None
+        self._idle_steps = 0 if self.history.evaluations > before else self._idle_steps + 1
+        self._fix_yardstick()
+        yield self._progress(complete=True)
+
+    def _measured_before(self, genomes: Ints) -> list[Chunk]:
+        """What need not be measured: an interrupted step's rows, and designs known already."""
+        rows = self.history.row_of(genomes)
+        known = rows >= 0
+        if not all(e.deterministic for e in self.problem.evaluators):
+            known[:] = False
+            if self._unfinished is not None:
+                known[self._unfinished.position] = True
+        positions = np.flatnonzero(known)
+        if not positions.size:
+            metrics = tuple(self.problem.metrics.values())
+            return [(positions, Measurements.nothing(metrics, 0, Reason.NONE))]
+        return [(positions, self.history.rows.measurements.take(rows[positions]))]
+
+    def _block(
+        self, genomes: Ints, positions: Ints, measured: Measurements, asked: int, at: float
+    ) -> Block:
+        def everywhere(value: int) -> Ints:
+            return np.full(len(positions), value, dtype=np.int64)
+
+        return Block(
+            genomes[positions],
+            measured,
+            everywhere(self._steps_told),
+            positions,
+            everywhere(asked),
+            everywhere(len(genomes)),
+            np.full(len(positions), at),
+        )
+
+    def _keep(self, block: Block) -> None:
+        if self._store is not None:
+            self._store.append(self.problem, block)
+        self.history.add(block)
+
+    def _check_again(self, genomes: Ints) -> None:
+        """A step that was cut off must be proposed again as it was."""
+        if self._unfinished is None:
+            return
+        again = genomes[self._unfinished.position]
+        if not np.array_equal(again, self._unfinished.genomes):
+            raise StorageError(
+                "the interrupted step cannot be continued",
+                where=self._store.target if self._store else "",
+                rule="a searcher proposes the same again for the same history",
+                cure="was the searcher changed since? start anew, or go back to its old version",
+            )
+
+    def _fix_yardstick(self) -> None:
+        """Fixes the hypervolume's box on the first designs, if it could not be fixed before."""
+        if self.yardstick is not None:
+            return
+        losses = self.problem.losses(self.history.rows.measurements)
+        if not np.isfinite(losses).all(axis=1).any():
+            return
+        given = yardstick.references(self.problem, self._reference)
+        self.yardstick = Yardstick.spanning(losses, given)
+        self._record["yardstick"] = self.yardstick.to_json()
+        if self._store is not None:
+            self._store.update(self._record)
+
+    def _guard(self, measured: Measurements) -> None:
+        for failed in measured.failed:
+            self._failed_in_a_row = self._failed_in_a_row + 1 if failed else 0
+        if self._failed_in_a_row >= _FAILED_IN_A_ROW:
+            raise self._too_many_failures(self._failed_in_a_row)
+
+    def _too_many_failures(self, n: int) -> TooManyFailuresError:
+        measurements = self.history.rows.measurements
+        notes = [measurements.notes[i] for i in np.flatnonzero(measurements.failed)]
+        most = max(set(notes), key=notes.count, default="")
+        return TooManyFailuresError(
+            f"{n} evaluations in a row failed, so the study gives up",
+            where=f"study {self.name!r}, evaluators {', '.join(self._record['evaluators'])}",
+            rule="an evaluator measures, or says that a design is infeasible",
+            given=f"{notes.count(most)} times: {most}",
+            cure="mend the evaluator (hwnas check runs its conformance suite); what was measured "
+            "is kept",
+        )
+
+    def _progress(self, *, complete: bool) -> Progress:
+        box = self.yardstick
+        return Progress(
+            step=self._steps_told - 1 if complete else self._steps_told,
+            designs=len(self.history),
+            evaluations=self.history.evaluations,
+            budget=self.budget,
+            hypervolume=box.hypervolume(self.history.front_losses) if box else float("nan"),
+            front=len(self.history.front),
+            failures=self.history.failures,
+            seconds=self.seconds,
+            step_complete=complete,
+        )
+
+    @property
+    def progress(self) -> Progress:
+        """Where the study stands."""
+        return self._progress(complete=self._unfinished is None)
+
+    def front(self) -> Front:
+        """The Pareto front so far.
+
+        Raises:
+            NothingFeasibleError: No design is feasible; the message says why.
+        """
+        return Front.of(self.history)
+
+    @property
+    def optuna(self) -> optuna.Study:
+        """The study as Optuna sees it; a study in memory is written to a storage in memory."""
+        from hwnas.storage import StudyStore
+
+        if self._store is not None:
+            return self._store.study
+        store = StudyStore(None, self.name)
+        store.create(self.problem, self._record, self._note())
+        store.append(self.problem, self.history.rows)
+        return store.study
+
+
+class _Costly(Cached):
+    """The costly evaluators of a problem, executed and cached."""
+
+    def measured_in(self, measurements: Measurements) -> Any:
+        """``bool (n,)``: rows where the costly metrics were measured, or found infeasible."""
+        names = [metric.name for metric in self.metrics]
+        finite = np.isfinite([measurements[name] for name in names]).all(axis=0)
+        return finite & measurements.feasible
+
+
+def _executed(problem: Problem, workers: int, timeout: float | None) -> _Costly | None:
+    if not problem.costly:
+        return None
+    joined: Evaluator = Joined(problem.costly)
+    if timeout is not None:
+        joined = Timeout(joined, timeout)
+    if workers > 1:
+        joined = Parallel(joined, workers)
+    return _Costly(joined)
+
+
+def _store(storage: str | Path | None, name: str) -> StudyStore | None:
+    if storage is None:
+        return None
+    from hwnas.storage import StudyStore
+
+    return StudyStore(storage, name)
