@@ -11,8 +11,8 @@ from __future__ import annotations
 import datetime
 import json
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -107,7 +107,7 @@ class StudyStore:
             StudyDirection.MINIMIZE if o.goal is Goal.MINIMIZE else StudyDirection.MAXIMIZE
             for o in problem.objectives
         ]
-        with _readable(self.target), self._batch():
+        with _readable(self.target), _quiet(), self._batch():
             study_id = self._storage.create_new_study(directions, self.name)
             names = [objective.name for objective in problem.objectives]
             self._storage.set_study_system_attr(study_id, _NAMES, names)
@@ -153,6 +153,17 @@ class StudyStore:
         return _block(problem, ours, self.target)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps Optuna from announcing what we do."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
 class _readable(AbstractContextManager[None]):  # noqa: N801 - reads like a statement
     """Turns what storages raise into one clear message, without the password of a URL."""
 
@@ -171,13 +182,14 @@ class _readable(AbstractContextManager[None]):  # noqa: N801 - reads like a stat
         if isinstance(error, expected):
             raise StorageError(
                 "the study's storage cannot be used",
-                where=_without_password(self.target),
+                where=without_password(self.target),
                 given=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
                 cure="check that it exists, can be written to, and is a storage of Optuna's",
             ) from error
 
 
-def _without_password(target: str) -> str:
+def without_password(target: str) -> str:
+    """A storage URL (or path) as it may be stored and shown."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 

@@ -137,28 +137,70 @@ class Study:
         self.history = History(problem)
         self._reference = dict(reference or {})
         self._costly = _executed(problem, workers, timeout)
-        self._store = _store(storage, name)
+        self._store: StudyStore | None = None
+        self._batch = batch
+        self._note_text = note
+        self._options = dict(options or {})
         self._failed_in_a_row = 0
         self._idle_steps = 0
         self._exhausted = False
         self._seconds_before = 0.0
         self._steps_told = 0
         self._unfinished: Block | None = None
-        kind = plugins.load("hwnas.searchers", searcher) if isinstance(searcher, str) else searcher
-        stored = self._store.record() if self._store else None
-        options = dict(options or {}) or dict((stored or {}).get("searcher_options", {}))
-        self.searcher: Searcher = kind(
-            problem, seed=seed, budget=self.budget.evaluations, **options
+        self._kind: type[Searcher] = (
+            plugins.load("hwnas.searchers", searcher) if isinstance(searcher, str) else searcher
         )
-        self.batch = batch or (stored or {}).get("batch") or self.searcher.batch
+        self.searcher = self._searcher(self._options)
+        self.batch = batch or self.searcher.batch
         self.yardstick = yardstick.before_measuring(problem, seed, self._reference)
         self._record = self._describe()
-        if self._store is None:
-            return
+        if storage is not None:
+            self.attach(storage)
+
+    def _searcher(self, options: Mapping[str, Any]) -> Searcher:
+        budget = self.budget.evaluations
+        return self._kind(self.problem, seed=self.seed, budget=budget, **options)
+
+    @property
+    def storage(self) -> str | None:
+        """Where the history is kept; ``None``: in memory."""
+        return self._store.target if self._store else None
+
+    def attach(self, storage: str | Path) -> None:
+        """Keeps the history in a storage from now on, and goes on with what is there.
+
+        Args:
+            storage: A journal file's path or an Optuna storage URL.
+
+        Raises:
+            RunDirectoryError: The study has a storage, or was run without one, or the storage
+                holds another study of that name.
+            StorageError: The storage cannot be read or written.
+        """
+        from hwnas.storage import StudyStore
+
+        if self._store is not None or len(self.history):
+            raise RunDirectoryError(
+                f"study {self.name!r} cannot be moved to another storage",
+                where=str(storage),
+                rule="a storage is attached once, before anything is measured",
+            )
+        self._store = StudyStore(storage, self.name)
+        stored = self._store.record()
         if stored is None:
-            self._store.create(problem, self._record, note or self._note())
-        else:
-            self._resume(stored)
+            self._store.create(self.problem, self._record, self._note_text or self._note())
+            return
+        # What the searcher scaled by its first budget stays, whatever the budget is now.
+        same_searcher = stored.get("searcher") == self.searcher.name
+        if same_searcher and not self._options:
+            self.searcher = self._searcher(stored["searcher_options"])
+        self.batch = self._batch or int(stored["batch"])
+        self._record = self._describe()
+        self._resume(stored)
+
+    def extend(self, evaluations: int) -> None:
+        """Changes how many evaluations may be spent, before or between runs."""
+        self.budget = Budget(evaluations, self.budget.seconds)
 
     def _describe(self) -> dict[str, Any]:
         """What must not change between runs, as plain JSON values."""
@@ -249,8 +291,12 @@ class Study:
             StorageError: The storage fails.
         """
         started = time.monotonic() - self._seconds_before
-        while self.status is Status.READY:
-            yield from self._step(started)
+        try:
+            while self.status is Status.READY:
+                yield from self._step(started)
+        finally:
+            if self._costly is not None:
+                self._costly.close()
         self._seconds_before = self.seconds
         if 0 < len(self.history) == self.history.failures:
             raise self._too_many_failures(len(self.history))
@@ -420,15 +466,7 @@ def _executed(problem: Problem, workers: int, timeout: float | None) -> _Costly 
         return None
     joined: Evaluator = Joined(problem.costly)
     if timeout is not None:
-        joined = Timeout(joined, timeout)
-    if workers > 1:
+        joined = Timeout(joined, timeout, workers)
+    elif workers > 1:
         joined = Parallel(joined, workers)
     return _Costly(joined)
-
-
-def _store(storage: str | Path | None, name: str) -> StudyStore | None:
-    if storage is None:
-        return None
-    from hwnas.storage import StudyStore
-
-    return StudyStore(storage, name)

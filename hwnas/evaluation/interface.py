@@ -82,6 +82,9 @@ class Evaluator(ABC):
         """How reports call it."""
         return type(self).__name__
 
+    def close(self) -> None:  # noqa: B027 - most evaluators hold nothing
+        """Lets go of processes and files; the evaluator can still be used afterwards."""
+
 
 class PerDesign(Evaluator):
     """The base for slow, one-by-one evaluators: implement `measure`.

@@ -10,11 +10,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Iterator
+from concurrent.futures import Future, as_completed
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 import cloudpickle
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from hwnas.design.designs import Designs
 from hwnas.evaluation.interface import Chunk, Evaluator, describe
@@ -49,79 +51,102 @@ class Parallel(Wrapper):
         """Hands out rows as they are finished; see `Evaluator.stream`."""
         import joblib
 
-        with joblib.parallel_config(inner_max_num_threads=1):
-            pool = joblib.Parallel(n_jobs=self.workers, return_as="generator_unordered")
-            tasks = (
-                joblib.delayed(_measure_row)(self.inner, designs[i : i + 1], fidelity, i)
-                for i in range(len(designs))
-            )
-            for i, measured in pool(tasks):
-                yield np.array([i]), measured
+        pool = joblib.Parallel(n_jobs=self.workers, return_as="generator_unordered")
+        tasks = (
+            joblib.delayed(_measure_row)(self.inner, designs[i : i + 1], fidelity, i)
+            for i in range(len(designs))
+        )
+        for i, measured in pool(tasks):
+            yield np.array([i]), measured
 
 
 def _measure_row(
     evaluator: Evaluator, design: Designs, fidelity: float, row: int
 ) -> tuple[int, Measurements]:
-    return row, evaluator.evaluate(design, fidelity)
+    one_thread()
+    with threadpool_limits(1):
+        return row, evaluator.evaluate(design, fidelity)
 
 
 class Timeout(Wrapper):
-    """Measures each design in a process of its own that is killed when it takes too long.
+    """Measures each design in another process, which is killed when it takes too long.
 
-    An evaluator that hangs, dies or exhausts the memory costs one failed row, not the study. The
-    process is kept for the next design unless it had to be killed.
+    An evaluator that hangs, dies or exhausts the memory costs one failed row, not the study.
+    Processes are kept for further designs until `close`.
 
     Args:
         inner: The evaluator that is wrapped.
         seconds: How long one design may take, s.
+        workers: How many designs are measured at once, each in a process.
     """
 
-    def __init__(self, inner: Evaluator, seconds: float) -> None:
+    def __init__(self, inner: Evaluator, seconds: float, workers: int = 1) -> None:
         super().__init__(inner)
         self.seconds = seconds
+        self.workers = workers
         self._pool: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_pool": None}
 
     def stream(self, designs: Designs, fidelity: float = 1.0) -> Iterator[Chunk]:
-        """Measures one by one; see `Evaluator.stream`."""
-        for i in range(len(designs)):
-            yield np.array([i]), self._row(designs[i : i + 1], fidelity)
-
-    def _row(self, design: Designs, fidelity: float) -> Measurements:
-        from pebble import ProcessExpired, ProcessPool
-
+        """Hands out rows as they are finished; see `Evaluator.stream`."""
+        if not len(designs):
+            return
         if self._pool is None:
-            # A fresh interpreter: forking one that holds threads and locks may hang.
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPool(max_workers=1, context=context, initializer=one_thread)
+            self._pool = self._start()
         # Cloudpickle carries evaluators that are defined in a notebook or a script.
-        task = cloudpickle.dumps((self.inner, design, fidelity))
-        future = self._pool.schedule(_measure_pickled, args=(task,), timeout=self.seconds)
+        evaluator = cloudpickle.dumps(self.inner)
+        row_of = {
+            self._pool.schedule(
+                _measure_pickled,
+                args=(evaluator, cloudpickle.dumps(designs[i : i + 1]), fidelity),
+                timeout=self.seconds,
+            ): i
+            for i in range(len(designs))
+        }
         try:
-            answer: Measurements = future.result()
+            for future in as_completed(row_of):
+                yield np.array([row_of[future]]), self._answer(future)
+        finally:
+            if not all(future.done() for future in row_of):
+                self.close()
+
+    def _start(self) -> Any:
+        from pebble import ProcessPool
+
+        # A fresh interpreter: forking one that holds threads and locks may hang.
+        context = multiprocessing.get_context("spawn")
+        return ProcessPool(max_workers=self.workers, context=context, initializer=one_thread)
+
+    def _answer(self, future: Future[Measurements]) -> Measurements:
+        from pebble import ProcessExpired
+
+        try:
+            return future.result()
         except FutureTimeout:
             return self._nothing(Reason.TIMED_OUT, f"took longer than {self.seconds:g} s")
         except ProcessExpired as error:
             return self._nothing(Reason.CRASHED, f"the process died with code {error.exitcode}")
         except Exception as error:  # whatever the evaluator raised over there
             return self._nothing(Reason.RAISED, describe(error))
-        return answer
 
     def _nothing(self, reason: Reason, note: str) -> Measurements:
         return Measurements.nothing(self.metrics, 1, reason, note)
 
     def close(self) -> None:
-        """Ends the process."""
+        """Ends the processes; the next batch starts new ones."""
         if self._pool is not None:
             self._pool.stop()
             self._pool.join()
             self._pool = None
+        super().close()
 
 
-def _measure_pickled(task: bytes) -> Measurements:
+def _measure_pickled(evaluator: bytes, design: bytes, fidelity: float) -> Measurements:
     # The bytes come from the parent process through a pipe, never from a disk.
-    evaluator, design, fidelity = cloudpickle.loads(task)
-    answer: Measurements = evaluator.evaluate(design, fidelity)
-    return answer
+    with threadpool_limits(1):
+        answer: Measurements = cloudpickle.loads(evaluator).evaluate(
+            cloudpickle.loads(design), fidelity
+        )
+        return answer

@@ -35,6 +35,10 @@ class Wrapper(Evaluator):
         """The name of the evaluator that is wrapped."""
         return self.inner.name
 
+    def close(self) -> None:
+        """Lets go of what the evaluator holds; see `Evaluator.close`."""
+        self.inner.close()
+
     def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
         """Measures a batch by its stream; see `Evaluator.evaluate`."""
         return collect(self.metrics, len(designs), self.stream(designs, fidelity))
@@ -74,6 +78,11 @@ class Joined(Evaluator):
     def name(self) -> str:
         """The names of the evaluators, joined."""
         return "+".join(e.name for e in self.evaluators)
+
+    def close(self) -> None:
+        """Lets go of what the evaluators hold; see `Evaluator.close`."""
+        for evaluator in self.evaluators:
+            evaluator.close()
 
     def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
         """Measures a batch with each in turn; see `Evaluator.evaluate`."""

@@ -1,0 +1,276 @@
+"""The command line. Every command imports what it needs when it is called, so help is quick."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+if TYPE_CHECKING:
+    from hwnas.session import Session
+
+app = typer.Typer(
+    name="hwnas",
+    help="Which network, at which bit widths, on which accelerator? Answered with a Pareto front.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Directory = Annotated[Path, typer.Argument(help="A run directory.", metavar="DIR")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
+Budget = Annotated[
+    Optional[int], typer.Option("--budget", metavar="N", help="Evaluations to spend in all.")
+]
+Workers = Annotated[
+    Optional[int], typer.Option("--workers", metavar="N", help="Costly evaluations at once.")
+]
+Storage = Annotated[
+    Optional[str],
+    typer.Option(
+        "--storage",
+        metavar="URL",
+        help="An Optuna storage in place of the journal in the directory, e.g. "
+        "postgresql://host/db; one with a password is better given as HWNAS_STORAGE.",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from hwnas import __version__
+
+        typer.echo(f"hwnas {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(help="A study: YAML, or Python with def study().")],
+    directory: Annotated[
+        Optional[Path], typer.Option("--dir", metavar="DIR", help="Default: runs/NAME.")
+    ] = None,
+    budget: Budget = None,
+    seed: Annotated[
+        Optional[int], typer.Option("--seed", metavar="S", help="Replaces the study's seed.")
+    ] = None,
+    searcher: Annotated[
+        Optional[str], typer.Option("--searcher", metavar="NAME", help="Replaces the searcher.")
+    ] = None,
+    workers: Workers = None,
+    storage: Storage = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start anew; removes the old run.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a study; the same command again goes on, or shows the result.
+
+    Ends with the Pareto front as a table, and report.html, front.csv and front.json in the run
+    directory. Ctrl-C stops it; nothing that was measured is lost.
+    """
+    from hwnas.cli.running import changes_of, finish
+    from hwnas.session import start
+
+    changes = changes_of(budget=budget, seed=seed, searcher=searcher, workers=workers)
+    session = start(file, directory=directory, changes=changes, storage=storage, fresh=fresh)
+    finish(session, as_json=as_json, quiet=quiet)
+
+
+@app.command()
+def resume(
+    directory: Directory,
+    budget: Budget = None,
+    workers: Workers = None,
+    storage: Storage = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Go on with a run that was stopped, killed, or is to get a larger budget."""
+    from hwnas.cli.running import changes_of, finish
+    from hwnas.session import reopen
+
+    changes = changes_of(budget=budget, workers=workers)
+    finish(reopen(directory, changes=changes, storage=storage), as_json=as_json, quiet=quiet)
+
+
+@app.command()
+def front(
+    directory: Directory,
+    form: Annotated[
+        str, typer.Option("--format", metavar="table|json|csv", help="How to print it.")
+    ] = "table",
+    as_json: AsJson = False,
+    storage: Storage = None,
+) -> None:
+    """Print the Pareto front of a run, finished or not. CSV and JSON are in SI units."""
+    from rich.console import Console
+
+    from hwnas.cli.tables import front_table
+    from hwnas.errors import HwnasError
+
+    found = _open(directory, storage).study.front()
+    form = "json" if as_json else form
+    if form == "json":
+        typer.echo(json.dumps(found.to_json(), indent=1))
+    elif form == "csv":
+        typer.echo(found.table().to_csv(index=False), nl=False)
+    elif form == "table":
+        Console().print(front_table(found))
+    else:
+        raise HwnasError(
+            f"there is no format {form!r}", where="--format", rule="table, json or csv", given=form
+        )
+
+
+@app.command()
+def report(directory: Directory, storage: Storage = None) -> None:
+    """Write report.html, front.csv and front.json of a run, finished or not."""
+    from hwnas.report import write_report
+
+    session = _open(directory, storage)
+    for path in write_report(session.study, directory):
+        typer.echo(str(path))
+
+
+@app.command()
+def dashboard(
+    directory: Directory,
+    port: Annotated[int, typer.Option(help="0 takes any free port.")] = 8080,
+    host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
+    storage: Storage = None,
+) -> None:
+    """Watch a run in optuna-dashboard, on this machine only."""
+    from hwnas.dashboard import serve
+    from hwnas.rundir import RunDirectory
+
+    serve(RunDirectory(directory).storage(storage), host=host, port=port)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[
+        Optional[str], typer.Argument(help="spaces, evaluators, predictors or searchers.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the plug-ins that are installed, with one line each."""
+    from rich.console import Console
+
+    from hwnas.cli.tables import describe, plugin_table
+    from hwnas.errors import PluginError, nearest
+    from hwnas.plugins import GROUPS, available
+
+    kinds = [group.removeprefix("hwnas.") for group in GROUPS]
+    if kind is not None and kind not in kinds:
+        raise PluginError(
+            f"there is no kind of plug-in {kind!r}",
+            rule=", ".join(kinds),
+            given=kind,
+            cure=nearest(kind, kinds),
+        )
+    groups = [f"hwnas.{k}" for k in ([kind] if kind else kinds)]
+    if as_json:
+        found = {g[6:]: {n: describe(g, n) for n in available(g)} for g in groups}
+        typer.echo(json.dumps(found, indent=1))
+        return
+    console = Console()
+    for group in groups:
+        console.print(plugin_table(group, available(group)))
+        console.print()
+
+
+@app.command()
+def show(
+    directory: Directory,
+    number: Annotated[
+        Optional[int], typer.Argument(help="A design's number; the first of the front if left out.")
+    ] = None,
+    as_json: AsJson = False,
+    storage: Storage = None,
+) -> None:
+    """Show one design: its genes, layers, bits, accelerator and measurements."""
+    from hwnas.cli.inspecting import show_design
+
+    show_design(_open(directory, storage).study, number, as_json=as_json)
+
+
+@app.command()
+def validate(
+    file: Annotated[Path, typer.Argument(help="A YAML study.")], as_json: AsJson = False
+) -> None:
+    """Check a study file without running it, and print the size of its space."""
+    from hwnas.cli.inspecting import show_plan
+    from hwnas.studyfile import load
+
+    show_plan(load(file), as_json=as_json)
+
+
+@app.command()
+def check(
+    kind: Annotated[str, typer.Argument(help="space, evaluator, predictor or searcher.")],
+    name: Annotated[str, typer.Argument(help="The plug-in's name.")],
+    option: Annotated[
+        Optional[list[str]],
+        typer.Option("--option", "-o", metavar="KEY=VALUE", help="An option of the plug-in."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the conformance suite on a plug-in, e.g. one of yours."""
+    from hwnas.cli.checking import check_plugin
+
+    if not check_plugin(kind, name, option or [], as_json=as_json):
+        raise typer.Exit(1)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of study files, for completion in editors."""
+    from hwnas.studyfile import schema as study_schema
+
+    typer.echo(json.dumps(study_schema(), indent=1))
+
+
+def _open(directory: Path, storage: str | None) -> Session:
+    from hwnas.session import reopen
+
+    return reopen(directory, storage=storage)
+
+
+def main() -> None:
+    """Runs the command line; errors on purpose become a message and an exit code."""
+    from hwnas.errors import HwnasError
+
+    try:
+        app()
+    except HwnasError as error:
+        _complain(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _complain(error: Any) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, soft_wrap=True)
+    head, _, rest = str(error).partition("\n")
+    console.print(Text("error: ", "bold red") + Text(head, "bold"))
+    if rest:
+        console.print(Text(rest))

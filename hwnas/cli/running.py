@@ -1,0 +1,117 @@
+"""Running a session from the terminal: watch it, then show and write what it answered."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from hwnas.cli.live import Watch, line
+from hwnas.cli.tables import front_table
+from hwnas.session import Session
+from hwnas.study import Status, Study
+
+_INTERRUPTED = 130
+_TERMINATED = 143
+
+
+def changes_of(
+    *,
+    budget: int | None = None,
+    seed: int | None = None,
+    searcher: str | None = None,
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """The options of a command as values of a study file."""
+    changes: dict[str, Any] = {}
+    if budget is not None:
+        changes["budget"] = {"evaluations": budget}
+    if seed is not None:
+        changes["seed"] = seed
+    if searcher is not None:
+        changes["searcher"] = {"use": searcher}
+    if workers is not None:
+        changes["workers"] = workers
+    return changes
+
+
+def finish(session: Session, *, as_json: bool, quiet: bool) -> None:
+    """Runs what is left to do of a session, then prints its front and writes its files.
+
+    Raises:
+        NothingFeasibleError: No design is feasible.
+        TooManyFailuresError: Nothing but failures.
+    """
+    console = Console(stderr=True)
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        for phase in session.phases():
+            _run(phase.study, phase.title, console, quiet=quiet)
+    except KeyboardInterrupt:
+        console.print(f"stopped; go on with: hwnas resume {session.directory.path}")
+        raise
+    except _Terminated:
+        console.print(f"stopped; go on with: hwnas resume {session.directory.path}")
+        sys.exit(_TERMINATED)
+    study = session.study
+    from hwnas.report import write_report
+
+    written = write_report(study, session.directory.path)
+    front = study.front()
+    if as_json:
+        print(json.dumps(_summary(session), indent=1))  # noqa: T201 - the command's answer
+        return
+    out = Console()
+    out.print(front_table(front))
+    if session.surrogate is not None:
+        out.print(session.surrogate.verdict().table())
+    out.print(f"{study.status.value}: {line(study.progress)}", highlight=False)
+    for path in written:
+        out.print(f"  {path}", highlight=False, soft_wrap=True)
+
+
+class _Terminated(BaseException):
+    """SIGTERM was received."""
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def _run(study: Study, title: str, console: Console, *, quiet: bool) -> None:
+    if study.status is not Status.READY:
+        return
+    if not quiet:
+        size = study.problem.space.size()
+        begun = f", goes on after {study.history.evaluations}" if len(study.history) else ""
+        console.print(
+            f"{title}: {size:.3g} designs, {study.searcher.name}, "
+            f"{study.budget.evaluations} evaluations{begun}",
+            highlight=False,
+        )
+    with Watch(study, title, console, quiet=quiet) as watch:
+        for standing in study.run():
+            watch.show(standing)
+
+
+def _summary(session: Session) -> dict[str, Any]:
+    study = session.study
+    standing = study.progress
+    summary: dict[str, Any] = {
+        "study": study.name,
+        "directory": str(session.directory.path),
+        "status": study.status.value,
+        "evaluations": standing.evaluations,
+        "designs": standing.designs,
+        "failures": standing.failures,
+        "hypervolume": standing.hypervolume,
+        "seconds": standing.seconds,
+        "front": study.front().to_json(),
+    }
+    if session.surrogate is not None:
+        summary["verified"] = session.surrogate.verdict().to_json()
+    return summary

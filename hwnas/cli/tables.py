@@ -1,0 +1,129 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import EntryPoint
+from typing import Any
+
+from rich.table import Table
+
+from hwnas import plugins
+from hwnas.arrays import Choice
+from hwnas.design.designs import Design
+from hwnas.design.layers import Operator
+from hwnas.errors import HwnasError
+from hwnas.front import Front, FrontDesign
+from hwnas.problem import Problem
+from hwnas.study import Study
+from hwnas.studyfile.options import first_sentence
+from hwnas.units import show
+
+
+def unit_of(problem: Problem, name: str) -> str:
+    """The unit of an objective or metric at rest; a computed objective is shown as a number."""
+    metric = problem.metrics.get(name)
+    return metric.unit if metric else "1"
+
+
+def best_of(study: Study) -> Iterable[tuple[str, str]]:
+    """The best value of each objective so far, for a person."""
+    losses = study.history.front_losses
+    if not len(losses):
+        return
+    best = losses.min(axis=0) * study.problem.signs
+    for objective, value in zip(study.problem.objectives, best, strict=True):
+        yield objective.name, show(float(value), unit_of(study.problem, objective.name))
+
+
+def front_table(front: Front) -> Table:
+    """The front: objectives, metrics under a constraint, and the genes of each part."""
+    problem = front.problem
+    objectives = [objective.name for objective in problem.objectives]
+    limited = sorted({name for c in problem.constraints for name in c.metrics} - set(objectives))
+    table = Table(title=f"Pareto front: {len(front)} designs", title_justify="left")
+    table.add_column("design", justify="right")
+    for name in (*objectives, *limited):
+        table.add_column(name, justify="right", no_wrap=True)
+    for part in problem.space.part_names:
+        table.add_column(part, overflow="fold")
+    for design in front.designs:
+        values = {**design.metrics, **design.objectives}
+        table.add_row(
+            str(design.number),
+            *(show(values[name], unit_of(problem, name)) for name in (*objectives, *limited)),
+            *(genes_of(problem, design, part) for part in problem.space.part_names),
+        )
+    return table
+
+
+def genes_of(problem: Problem, design: FrontDesign, part: str) -> str:
+    """The active genes of a part, as ``name=value`` words."""
+    units = {gene.name: gene.unit for gene in problem.space.genes}
+    return " ".join(
+        f"{name.partition('.')[2]}={shown(value, units[name])}"
+        for name, value in design.genes.items()
+        if name.partition(".")[0] == part
+    )
+
+
+def shown(value: Choice, unit: str) -> str:
+    """The value of a gene for a person."""
+    if isinstance(value, bool | str) or unit == "1":
+        return str(value)
+    return show(float(value), unit).replace(" ", "")
+
+
+def plugin_table(group: str, found: Mapping[str, EntryPoint]) -> Table:
+    """The plug-ins of a group, one line each."""
+    table = Table(title=group.removeprefix("hwnas."), title_justify="left", box=None)
+    table.add_column("name", style="bold")
+    table.add_column("what it is")
+    for name in found:
+        table.add_row(name, describe(group, name))
+    return table
+
+
+def describe(group: str, name: str) -> str:
+    """One line for a plug-in, also where an optional package is missing."""
+    try:
+        return first_sentence(plugins.load(group, name))
+    except HwnasError as error:
+        return f"not usable: {error.what}; {error.cure}"
+
+
+def values_table(title: str, values: Mapping[str, Any]) -> Table:
+    """Names and values side by side."""
+    table = Table(title=title, title_justify="left", box=None, show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in values.items():
+        table.add_row(name, str(value))
+    return table
+
+
+def layer_table(design: Design) -> Table:
+    """The layers of a design: shapes, bits, MACs, weights."""
+    layers = design.layers
+    table = Table(title="layers", title_justify="left")
+    for name in ("#", "cell", "operator", "C", "K", "P x Q", "R x S", "stride", "bits w/a"):
+        table.add_column(name, justify="right")
+    table.add_column("MACs", justify="right")
+    table.add_column("weights", justify="right")
+    for i in range(len(layers)):
+        operator = Operator(int(layers.operator[i]))
+        bits = f"{layers.weight_bits[i]}/{layers.activation_bits[i]}"
+        table.add_row(
+            str(i),
+            str(layers.cell[i] or "-"),
+            operator.name.lower(),
+            str(layers.C[i]),
+            str(layers.K[i]),
+            f"{layers.P[i]} x {layers.Q[i]}",
+            f"{layers.R[i]} x {layers.S[i]}",
+            str(layers.stride[i]),
+            bits if layers.has_weights[i] else f"-/{layers.activation_bits[i]}",
+            f"{layers.macs[i]:,}",
+            f"{layers.weights[i]:,}",
+        )
+    return table
