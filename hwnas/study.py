@@ -380,14 +380,20 @@ class Study:
             )
 
     def _fix_yardstick(self) -> None:
-        """Fixes the hypervolume's box on the first designs, if it could not be fixed before."""
+        """Fixes the hypervolume's box on the first designs, if it could not be fixed before.
+
+        Only whole steps count, so that a run that was cut off fixes the same box.
+        """
         if self.yardstick is not None:
             return
-        losses = self.problem.losses(self.history.rows.measurements)
-        if not np.isfinite(losses).all(axis=1).any():
+        rows = self.history.rows
+        losses = self.problem.losses(rows.measurements)
+        usable = np.isfinite(losses).all(axis=1) & (rows.step < self._steps_told)
+        if not usable.any():
             return
+        first = rows.step <= rows.step[usable].min()
         given = yardstick.references(self.problem, self._reference)
-        self.yardstick = Yardstick.spanning(losses, given)
+        self.yardstick = Yardstick.spanning(losses[first], given)
         self._record["yardstick"] = self.yardstick.to_json()
         if self._store is not None:
             self._store.update(self._record)
