@@ -38,13 +38,25 @@ class Session:
 
     Attributes:
         directory: Where it lives.
-        study: The study whose front is the answer.
-        surrogate: The search with a predictor that the study is part of, if it is.
+        plain: The study, if it is the only one.
+        surrogate: The search with a predictor, if it is one.
     """
 
     directory: RunDirectory
-    study: Study
+    plain: Study | None = None
     surrogate: SurrogateSearch | None = None
+
+    @property
+    def study(self) -> Study:
+        """The study whose front is the answer.
+
+        Raises:
+            NothingFeasibleError: It cannot be built yet: the predictor has no samples.
+        """
+        if self.surrogate is not None:
+            return self.surrogate.study
+        assert self.plain is not None
+        return self.plain
 
     def phases(self) -> Iterator[Phase]:
         """The studies in the order in which they are run; run each before asking for the next."""
@@ -134,8 +146,7 @@ def _shown(storage: str | None) -> str:
 def _session(run: RunDirectory, plan: Plan, storage: str) -> Session:
     model = plan.model
     if model.surrogate is not None:
-        search = SurrogateSearch.of(plan, storage)
-        return Session(run, search.study, search)
+        return Session(run, surrogate=SurrogateSearch(plan, storage))
     study = Study(
         plan.problem,
         model.searcher.use,

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from hwnas.cli.live import Watch, line
-from hwnas.cli.tables import front_table
+from hwnas.cli.tables import front_table, verdict_table
 from hwnas.session import Session
 from hwnas.study import Status, Study
 
@@ -68,7 +68,7 @@ def finish(session: Session, *, as_json: bool, quiet: bool) -> None:
     out = Console()
     out.print(front_table(front))
     if session.surrogate is not None:
-        out.print(session.surrogate.verdict().table())
+        out.print(verdict_table(session.surrogate.verdict()))
     out.print(f"{study.status.value}: {line(study.progress)}", highlight=False)
     for path in written:
         out.print(f"  {path}", highlight=False, soft_wrap=True)

@@ -17,6 +17,7 @@ from hwnas.front import Front, FrontDesign
 from hwnas.problem import Problem
 from hwnas.study import Study
 from hwnas.studyfile.options import first_sentence
+from hwnas.surrogate import Verdict
 from hwnas.units import show
 
 
@@ -72,6 +73,24 @@ def shown(value: Choice, unit: str) -> str:
     if isinstance(value, bool | str) or unit == "1":
         return str(value)
     return show(float(value), unit).replace(" ", "")
+
+
+def verdict_table(verdict: Verdict) -> Table:
+    """Predicted against measured."""
+    title = (
+        f"{verdict.metric}: predicted from {verdict.samples} samples, then measured "
+        f"(mean difference {show(verdict.mean_error, verdict.unit)})"
+    )
+    table = Table(title=title, title_justify="left")
+    for name in ("design", "predicted", "measured"):
+        table.add_column(name, justify="right")
+    for design in verdict.designs:
+        table.add_row(
+            str(design.number),
+            show(design.predicted, verdict.unit),
+            show(design.measured, verdict.unit),
+        )
+    return table
 
 
 def plugin_table(group: str, found: Mapping[str, EntryPoint]) -> Table:

@@ -93,6 +93,7 @@ def load(file: Path, changes: dict[str, Any] | None = None) -> Plan:
         model = StudyModel.model_validate(values)
     except ValidationError as error:
         reader.add_all(error, StudyModel)
+        reader.check_plugins(values)
         raise reader.error() from error
     resolved = model.model_dump(mode="json")
     spaces = [reader.options(SPACES, p, "space", i) for i, p in enumerate(model.space)]
@@ -142,9 +143,7 @@ class _Builder:
         self.reader.raise_if_any()
         space = self.reader.attempt(("space",), lambda: self._space(parts))
         self.reader.raise_if_any()
-        objectives = [
-            o if isinstance(o, str) else ": ".join(*o.items()) for o in self.model.objectives
-        ]
+        objectives = self.model.objectives
         constraints = self.model.constraints
         problem: Problem | None = None
         # Each expression alone first, so that every bad one is named with its line.
@@ -218,6 +217,17 @@ class _Reader:
         except ValidationError as error:
             self.add_all(error, model, path)
         return None
+
+    def check_plugins(self, values: dict[str, Any]) -> None:
+        """Notes what is wrong with the options of plug-ins in a file that is not in order."""
+        for key, group in (("space", SPACES), ("evaluators", EVALUATORS)):
+            listed = values.get(key)
+            for i, given in enumerate(listed if isinstance(listed, list) else []):
+                try:
+                    plugin = Plugin.model_validate(given)
+                except ValidationError:
+                    continue
+                self.options(group, plugin, key, i)
 
     def attempt(self, path: Path_, build: Any) -> Any:
         """What ``build`` returns, or ``None`` where it raises one of our errors."""

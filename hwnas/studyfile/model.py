@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from hwnas import plugins
 from hwnas.errors import PluginError
@@ -20,6 +27,7 @@ FORMAT: Final = 1
 GROWABLE: Final = ("budget", "workers", "timeout")
 """What may change when a study goes on: it does not change what a design measures."""
 
+_GOALS: Final = ("minimize", "maximize")
 _STRICT = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
@@ -75,6 +83,37 @@ class SurrogateModel(BaseModel):
     verify: Annotated[int, Field(ge=0, description="designs of the front measured at last")] = 5
 
 
+def _objective(given: Any) -> Any:
+    """Takes ``minimize: energy`` as YAML reads it, a mapping of one key."""
+    if not isinstance(given, dict):
+        return given
+    if len(given) != 1 or next(iter(given)) not in _GOALS:
+        keys = ", ".join(map(str, given))
+        raise ValueError(f"an objective is minimize: ... or maximize: ..., not {keys}: ...")
+    goal, expression = next(iter(given.items()))
+    return f"{goal}: {expression}"
+
+
+ObjectiveText = Annotated[
+    str,
+    BeforeValidator(_objective),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "properties": {goal: {"type": "string"} for goal in _GOALS},
+                    "additionalProperties": False,
+                    "minProperties": 1,
+                    "maxProperties": 1,
+                },
+            ]
+        }
+    ),
+]
+
+
 class StudyModel(BaseModel):
     """A study: which space, who measures, what is optimised, and how."""
 
@@ -91,7 +130,7 @@ class StudyModel(BaseModel):
     ] = {}
     evaluators: Annotated[list[Plugin], Field(min_length=1, description="who measures")]
     objectives: Annotated[
-        list[str | dict[Literal["minimize", "maximize"], str]],
+        list[ObjectiveText],
         Field(min_length=1, description="e.g. minimize: edp = energy * latency"),
     ]
     constraints: Annotated[list[str], Field(description="e.g. area <= 4 mm2")] = []

@@ -1,0 +1,116 @@
+"""Running a conformance suite from the terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from hwnas import plugins
+from hwnas.design import BitsPerCell, SkipNet, SystolicArray
+from hwnas.errors import PluginError, nearest
+from hwnas.evaluation.interface import Expense
+from hwnas.studyfile.options import option_model
+from hwnas.testing import (
+    EvaluatorSubject,
+    Outcome,
+    PredictorSubject,
+    SearcherSubject,
+    SpaceSubject,
+    evaluator_checks,
+    predictor_checks,
+    run,
+    searcher_checks,
+    space_checks,
+)
+
+_FEW_ROWS: Final = 2
+
+
+def check_plugin(kind: str, name: str, given: Sequence[str], *, as_json: bool) -> bool:
+    """Runs the suite of a kind on a plug-in and prints what came of it.
+
+    Returns:
+        Whether every rule holds.
+
+    Raises:
+        PluginError: No such kind or plug-in, or options that it does not take.
+    """
+    suites: dict[str, Callable[[str, dict[str, Any]], list[Outcome]]] = {
+        "space": _space,
+        "evaluator": _evaluator,
+        "predictor": _predictor,
+        "searcher": _searcher,
+    }
+    if kind not in suites:
+        raise PluginError(
+            f"there is no kind of plug-in {kind!r}",
+            rule=", ".join(suites),
+            given=kind,
+            cure=nearest(kind, suites),
+        )
+    outcomes = suites[kind](name, _options(f"hwnas.{kind}s", name, given))
+    if as_json:
+        print(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))  # noqa: T201
+    else:
+        Console().print(_table(kind, name, outcomes))
+    return all(outcome.passed for outcome in outcomes)
+
+
+def _options(group: str, name: str, given: Sequence[str]) -> dict[str, Any]:
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe", pure=True)
+    pairs = [text.partition("=") for text in given]
+    values = {key: yaml.load(value) for key, _, value in pairs}
+    try:
+        model = option_model(group, name).model_validate(values)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise PluginError(
+            f"{name} does not take these options",
+            where="--option",
+            rule=", ".join(option_model(group, name).model_fields) or "it has no options",
+            given="; ".join(problems),
+        ) from error
+    return {key: getattr(model, key) for key in type(model).model_fields}
+
+
+def _space(name: str, options: dict[str, Any]) -> list[Outcome]:
+    part = plugins.load("hwnas.spaces", name)(**options)
+    return run(space_checks(), SpaceSubject.of(part))
+
+
+def _evaluator(name: str, options: dict[str, Any]) -> list[Outcome]:
+    evaluator = plugins.load("hwnas.evaluators", name)(**options)
+    space = SkipNet().space() + BitsPerCell().space() + SystolicArray().space()
+    rows = EvaluatorSubject.rows if evaluator.expense is Expense.FREE else _FEW_ROWS
+    return run(evaluator_checks(), EvaluatorSubject(evaluator, space, rows=rows))
+
+
+def _predictor(name: str, options: dict[str, Any]) -> list[Outcome]:
+    predictor = plugins.load("hwnas.predictors", name)(**options)
+    return run(predictor_checks(), PredictorSubject(predictor))
+
+
+def _searcher(name: str, options: dict[str, Any]) -> list[Outcome]:
+    return run(searcher_checks(), SearcherSubject(plugins.load("hwnas.searchers", name), options))
+
+
+def _table(kind: str, name: str, outcomes: list[Outcome]) -> Table:
+    passed = sum(outcome.passed for outcome in outcomes)
+    table = Table(
+        title=f"{kind} {name}: {passed} of {len(outcomes)} rules hold", title_justify="left"
+    )
+    table.add_column("")
+    table.add_column("rule")
+    table.add_column("what is wrong", style="red")
+    for outcome in outcomes:
+        sign = "[yellow]-" if outcome.skipped else "[green]yes" if outcome.passed else "[red]NO"
+        table.add_row(sign, outcome.rule, outcome.message)
+    return table
