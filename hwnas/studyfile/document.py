@@ -11,11 +11,28 @@ from typing import Any, Final
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
-from ruamel.yaml.tokens import AliasToken
+from ruamel.yaml.tokens import (
+    AliasToken,
+    BlockEndToken,
+    BlockMappingStartToken,
+    BlockSequenceStartToken,
+    FlowMappingEndToken,
+    FlowMappingStartToken,
+    FlowSequenceEndToken,
+    FlowSequenceStartToken,
+)
 
 from hwnas.errors import StudyFileError
 
 _LARGEST: Final = 1_000_000
+_DEEPEST: Final = 50
+_OPENING: Final = (
+    BlockMappingStartToken,
+    BlockSequenceStartToken,
+    FlowMappingStartToken,
+    FlowSequenceStartToken,
+)
+_CLOSING: Final = (BlockEndToken, FlowMappingEndToken, FlowSequenceEndToken)
 
 Path_ = Sequence[str | int]
 """Keys and indices that lead to a value."""
@@ -57,8 +74,8 @@ def read(file: Path) -> Document:
     """Reads a YAML file.
 
     Raises:
-        StudyFileError: It cannot be read, is no YAML, has a key twice, is larger than 1 MB, or
-            uses aliases (a small file can unfold to a huge one by them).
+        StudyFileError: It cannot be read, is no YAML, has a key twice, is larger than 1 MB, is
+            nested very deep, or uses aliases (a small file can unfold to a huge one by them).
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -70,7 +87,11 @@ def read(file: Path) -> Document:
         raise _bad(file, 1, f"the file has {len(text):,} characters; at most {_LARGEST:,} may be")
     yaml = YAML(typ="safe", pure=True)
     try:
+        depth = 0
         for token in yaml.scan(StringIO(text)):
+            depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+            if depth > _DEEPEST:
+                raise _bad(file, token.start_mark.line + 1, f"nested more than {_DEEPEST} deep")
             if isinstance(token, AliasToken):
                 raise _bad(file, token.start_mark.line + 1, "aliases (*name) are not allowed")
         values = YAML(typ="safe", pure=True).load(text)

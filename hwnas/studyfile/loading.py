@@ -27,6 +27,7 @@ from hwnas.studyfile.model import (
 )
 from hwnas.studyfile.options import option_model
 from hwnas.units import parse_quantity
+from hwnas.yardstick import references
 
 _UNKNOWN_KEY = "extra_forbidden"
 
@@ -113,7 +114,7 @@ def load(file: Path, changes: dict[str, Any] | None = None) -> Plan:
     resolved["searcher"] = _dumped(model.searcher, searcher)
     problem = _Builder(reader, model).problem(spaces, evaluators)
     plan = Plan(model, resolved, problem)
-    reader.attempt(("reference",), lambda: plan.reference)
+    reader.attempt(("reference",), lambda: references(problem, plan.reference))
     reader.raise_if_any()
     return plan
 
@@ -143,6 +144,8 @@ class _Builder:
         self.reader.raise_if_any()
         space = self.reader.attempt(("space",), lambda: self._space(parts))
         self.reader.raise_if_any()
+        space = self._restricted(space)
+        self.reader.raise_if_any()
         objectives = self.model.objectives
         constraints = self.model.constraints
         problem: Problem | None = None
@@ -168,7 +171,16 @@ class _Builder:
         space: Space = parts[0].space()
         for part in parts[1:]:
             space = space + part.space()
-        return space.restrict(self.model.restrict) if self.model.restrict else space
+        return space
+
+    def _restricted(self, space: Space) -> Space:
+        for gene, allowed in self.model.restrict.items():
+            pinned = self.reader.attempt(
+                ("restrict", gene),
+                lambda space=space, gene=gene, allowed=allowed: space.restrict({gene: allowed}),
+            )
+            space = pinned or space
+        return space
 
     def _make(self, group: str, plugin: Plugin, options: BaseModel | None, *path: str | int) -> Any:
         kind = plugins.load(group, plugin.use)

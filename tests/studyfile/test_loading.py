@@ -1,0 +1,210 @@
+"""Study files: what is in order is understood; else every mistake is named with its line."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hwnas.errors import StudyFileError
+from hwnas.metrics import Goal
+from hwnas.studyfile import load, schema
+from hwnas.studyfile.document import read, write
+
+GOOD = """\
+name: small
+space:
+  - use: skipnet
+    cells: [1, 2]
+    skips: [concat]
+  - use: bits_per_cell
+    cells: 2
+  - use: systolic_array
+    clock: [100 MHz, 0.2 GHz]
+    ifmap_sram: [4 KiB, 8192]
+evaluators:
+  - nn_mass
+  - use: systolic
+objectives:
+  - maximize: nn_mass
+  - minimize: edp = energy * latency
+constraints:
+  - area <= 1 mm2
+budget: 50
+"""
+
+
+def _load(tmp_path: Path, text: str, **changes: Any):
+    file = tmp_path / "study.yaml"
+    file.write_text(text, encoding="utf-8")
+    return load(file, changes or None)
+
+
+def _problems(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(StudyFileError) as caught:
+        _load(tmp_path, text)
+    return [p.removeprefix(str(tmp_path / "study.yaml")) for p in caught.value.problems]
+
+
+def test_a_good_file_is_understood(tmp_path):
+    plan = _load(tmp_path, GOOD)
+    assert [o.name for o in plan.problem.objectives] == ["nn_mass", "edp"]
+    assert plan.problem.objectives[0].goal is Goal.MAXIMIZE
+    assert plan.budget.evaluations == 50
+    genes = {gene.name: gene.choices for gene in plan.problem.space.genes}
+    assert genes["hw.clock"] == (100e6, 200e6)
+    assert genes["hw.ifmap_sram"] == (4096, 8192)
+
+
+def test_the_resolved_study_says_everything_and_is_the_same_study(tmp_path):
+    plan = _load(tmp_path, GOOD)
+    assert plan.resolved["searcher"] == {"use": "nsga2", "population": None, "crossover": 0.9}
+    assert plan.resolved["seed"] == 0
+    assert plan.resolved["space"][0]["base_width"] == 4
+    again = _load(tmp_path, write(plan.resolved))
+    assert again.resolved == plan.resolved
+    assert again.problem.space == plan.problem.space
+
+
+def test_changes_replace_values(tmp_path):
+    plan = _load(tmp_path, GOOD, budget={"evaluations": 7}, seed=3, searcher={"use": "random"})
+    assert (plan.budget.evaluations, plan.model.seed) == (7, 3)
+    assert plan.model.searcher.use == "random"
+    assert "budget" not in plan.fixed
+
+
+def test_restrict_pins_genes(tmp_path):
+    pinned = GOOD + "restrict:\n  hw.dataflow: ws\n  net.width: [1, 2]\n"
+    genes = {gene.name: gene.choices for gene in _load(tmp_path, pinned).problem.space.genes}
+    assert genes["hw.dataflow"] == ("ws",)
+    assert genes["net.width"] == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("name: small", "name: two words", 1, "name"),
+        ("name: small", "nam: small", 1, "did you mean 'name'"),
+        ("use: skipnet", "use: skipnett", 3, "did you mean 'skipnet'"),
+        ("cells: [1, 2]", "cells: []", 3, "at least one choice"),
+        ("cells: [1, 2]", "cels: [1, 2]", 4, "did you mean 'cells'"),
+        ("cells: [1, 2]", "cells: [1, many]", 4, "valid integer"),
+        ("100 MHz", "100 m", 9, "does not fit"),
+        ("100 MHz", "100 Mhz", 9, "unknown unit"),
+        ("  - nn_mass", "  - nn_mas", 12, "did you mean 'nn_mass'"),
+        ("maximize: nn_mass", "maximize: nn_mas", 15, "nobody measures 'nn_mas'"),
+        ("maximize: nn_mass", "maximise: nn_mass", 15, "minimize: ... or maximize: ..."),
+        ("edp = energy * latency", "edp = energy *", 16, "cannot read the objective"),
+        ("edp = energy * latency", "edp = energy + latency", 16, "units do not fit"),
+        ("area <= 1 mm2", "area <= 1", 18, "units do not fit"),
+        ("area <= 1 mm2", "area < 1 mm2", 18, "cannot read the constraint"),
+        ("budget: 50", "budget: 0", 19, "greater than or equal to 1"),
+        ("budget: 50", "budget: {evaluations: 5, time: 3 kg}", 19, "does not fit"),
+        ("budget: 50", "budget: 50\nreference: {edpp: 3}", 20, "edpp"),
+        ("budget: 50", "budget: 50\ntimeout: 0", 20, "greater than 0"),
+        ("budget: 50", "budget: 50\nrestrict: {hw.flow: ws}", 20, "did you mean 'hw.dataflow'"),
+        ("budget: 50", "budget: 50\nbudget: 60", 20, "duplicate key"),
+        ("budget: 50", "budget: [50", 20, "no YAML"),
+        ("budget: 50", "budget: &a 50\nseed: *a", 20, "aliases"),
+        ("budget: 50", "budget: !!python/object/apply:os.system ['true']", 19, "no YAML"),
+    ],
+)  # fmt: skip
+def test_one_mistake_is_named_with_line_rule_and_cure(tmp_path, old, new, line, said):
+    assert old in GOOD
+    problems = _problems(tmp_path, GOOD.replace(old, new, 1))
+    assert any(problem.startswith(f":{line}:") and said in problem for problem in problems), (
+        problems
+    )
+
+
+def test_all_mistakes_are_named_at_once(tmp_path):
+    text = GOOD.replace("name: small", "name: '-'").replace("cells: [1, 2]", "cels: 1")
+    text = text.replace("  - nn_mass", "  - nn_mas").replace("budget: 50", "budget: -1\nsed: 3")
+    lines = sorted({int(p.split(":")[1]) for p in _problems(tmp_path, text)})
+    assert lines == [1, 4, 12, 19, 20]
+
+
+def test_contradictory_constraints_are_refused(tmp_path):
+    text = GOOD.replace("  - area <= 1 mm2", "  - area <= 1 mm2\n  - area >= 2 mm2")
+    assert any("contradict" in problem for problem in _problems(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-4", 1e-4), ("no", "no"), ("on", "on"), ("010", 10), ("1:30", "1:30"), ("0.5", 0.5)],
+)
+def test_yaml_is_read_as_version_1_2(tmp_path, text, value):
+    file = tmp_path / "v.yaml"
+    file.write_text(f"value: {text}\n")
+    assert read(file).values["value"] == value
+
+
+@pytest.mark.parametrize(
+    "text", ["", "- a\n", "just text\n", "name: \x00\n", "\ufeff{", "a: " + "[" * 5000]
+)
+def test_what_is_no_study_is_refused(tmp_path, text):
+    assert _problems(tmp_path, text)
+
+
+def test_binary_and_huge_files_are_refused(tmp_path):
+    file = tmp_path / "study.yaml"
+    file.write_bytes(bytes(range(256)))
+    with pytest.raises(StudyFileError):
+        load(file)
+    file.write_text("a: 1\n" * 300_000)
+    with pytest.raises(StudyFileError, match="characters"):
+        load(file)
+
+
+_SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 3), st.floats(), st.text(max_size=4),
+    st.sampled_from(["use", "energy", "4 mm2", "systolic", "1e308", "net.width"]),
+)  # fmt: skip
+_VALUES = st.recursive(
+    _SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.data())
+def test_nonsense_never_gives_a_traceback(tmp_path_factory, data):
+    """A good study with one value replaced by anything: understood, or refused with a message."""
+    folder = tmp_path_factory.mktemp("nonsense")
+    file = folder / "good.yaml"
+    file.write_text(GOOD)
+    values = copy.deepcopy(read(file).values)
+    target: Any = values
+    while True:
+        keys = list(target) if isinstance(target, dict) else list(range(len(target)))
+        key = data.draw(st.sampled_from(keys))
+        deeper = isinstance(target[key], dict | list) and target[key]
+        if not deeper or data.draw(st.booleans()):
+            target[key] = data.draw(_VALUES)
+            break
+        target = target[key]
+    try:
+        file.write_text(write(values), encoding="utf-8")
+    except (UnicodeEncodeError, ValueError):
+        return
+    with contextlib.suppress(StudyFileError):
+        load(file)  # any other exception fails the test
+
+
+def test_the_schema_knows_every_key_and_plugin_option(tmp_path):
+    made = json.loads(json.dumps(schema()))
+    assert set(made["properties"]) >= set(_load(tmp_path, GOOD).resolved)
+    skipnet = next(
+        kind
+        for kind in made["$defs"]["hwnas.spaces"]["anyOf"]
+        if kind.get("properties", {}).get("use", {}).get("const") == "skipnet"
+    )
+    assert {"cells", "widths", "skips"} <= set(skipnet["properties"])
