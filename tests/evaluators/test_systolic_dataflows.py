@@ -176,7 +176,7 @@ def test_tiny_scratchpads_fetch_whatever_the_array_reads(
     assert found.dram_ofmap[0] == pytest.approx(results + 2 * spilled * sum_bits / 8)
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(layers(), arrays, st.floats(0.02, 1.2), st.floats(0.02, 1.2))
 def test_never_less_than_the_best_replacement(
     layer: Shape, array: dict[str, Any], inputs: float, weights: float
@@ -191,6 +191,24 @@ def test_never_less_than_the_best_replacement(
     assert fewest_fetches(nest.ifmap, ifmap) <= fetched <= len(nest.ifmap)
     fetched = found.dram_filter[0] / groups * 2
     assert fewest_fetches(nest.filters, filters) <= fetched <= len(nest.filters)
+
+
+@pytest.mark.parametrize("dataflow", ["os", "ws", "is"])
+def test_lines_of_the_input_are_enough_for_one_pass(dataflow: str) -> None:
+    # A 3 x 3 kernel: holding the lines under it saves the repeats within a pass over the input,
+    # holding the whole input saves the second pass. Every capacity up to the whole input.
+    layer = {"P": 5, "Q": 5, "R": 3, "S": 3, "C": 2, "K": 2, "stride": 1, "groups": 1, "N": 1}
+    rows = {"os": 5, "ws": 18, "is": 18}[dataflow]
+    array: dict[str, Any] = {"rows": rows, "columns": 1, "dataflow": dataflow}
+    stream = Nest().visit(layer, **array).ifmap
+    whole = len(set(stream))
+    levels = set()
+    for capacity in range(1, whole + 1):
+        fetched = int(cost(layer, {**array, "ifmap_sram": 2 * capacity}).dram_ifmap[0])
+        assert fewest_fetches(stream, capacity) <= fetched
+        levels.add(fetched)
+    passes = {"os": 2, "ws": 2, "is": 1}[dataflow]
+    assert levels == {len(stream), passes * whole, whole}
 
 
 @given(layers(), arrays, st.floats(0.02, 1.2))

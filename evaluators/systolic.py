@@ -1,0 +1,412 @@
+"""Cost of networks on a systolic array: cycles, traffic, energy, area; closed forms, vectorised.
+
+Cycles and SRAM counts are those of SCALE-Sim 3.0.0 exactly; DRAM traffic, energy and area are our
+own and aware of every layer's bits. What is assumed, so that nobody has to guess:
+
+* Layers run one after the other, from DRAM to DRAM; nothing stays on chip between them.
+* Half of each scratchpad works while the other half is filled, so half its bytes count. What does
+  not fit is fetched again (see `evaluators.dataflows`); partial sums that do not fit go to DRAM
+  and back. Scratchpads keep up with the array at any clock; voltage does not follow the clock.
+* Every processing element has a multiplier for the network's widest weights and widest
+  activations. Narrower layers switch fewer bits (energy in proportion) but run no faster.
+* A partial sum has weight bits + activation bits + ceil(log2 W) bits. Values are packed: elements
+  x bits / 8 bytes. Single-precision layers count as 32-bit integers; zeros are not skipped.
+* Pooling and addition run on a vector unit as wide as the array's columns, one element per lane
+  and cycle. They pay for memory traffic; the unit's own area and energy are left out.
+* Area is that of array and scratchpads; wires, control and the DRAM interface are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Final
+
+import numpy as np
+
+from evaluators import technology as technologies
+from evaluators.dataflows import (
+    DATAFLOWS,
+    OPERANDS,
+    SCRATCHPADS,
+    Arrays,
+    Gemms,
+    flows_of,
+    numbers_of,
+)
+from evaluators.technology import Technology
+from hwnas.arrays import Floats, Ints, Values
+from hwnas.design import Designs, LayerTable
+from hwnas.errors import ProblemError
+from hwnas.evaluation.interface import Evaluator, Expense
+from hwnas.metrics import Goal, Measurements, Metric, Reason
+
+_BYTE: Final = 8.0
+_BLOCK: Final = 8192
+"""Layer rows computed at a time, so that the columns at work stay in the cache."""
+_MANY: Final = 64
+"""From this many designs of one network on, its layers are laid against accelerators as a grid."""
+_FLOWS: Final = tuple(DATAFLOWS)
+_ENERGIES: Final = ("mac", "sram", "dram", "leakage")
+_AREAS: Final = ("array", *SCRATCHPADS)
+_SUMMED: Final = (
+    "macs", "cycles", "compute_time", "dram_time", "latency", "dram_bytes",
+    *(f"energy_{part}" for part in _ENERGIES),
+    *(f"lacks_{operand}" for operand in OPERANDS),
+)  # fmt: skip
+
+
+def _note(lacks: int) -> str:
+    small = [name for bit, name in enumerate(SCRATCHPADS) if lacks >> bit & 1]
+    return f"{', '.join(small)} too small: half of it must hold one array load" if small else ""
+
+
+_NOTES: Final = np.array([_note(lacks) for lacks in range(2 ** len(OPERANDS))], dtype=object)
+"""What is too small, by the bits of a number, one per scratchpad."""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerCosts:
+    """What each layer row costs, ``float64 (L,)`` each, in the order of the layer table.
+
+    Attributes:
+        gemms: GEMMs that the row consists of: its groups; 0 for pooling and addition.
+        macs: Multiply-accumulates.
+        cycles: Clock cycles without stalls, counted from 1.
+        pes: Processing elements of the row's array.
+        sram_ifmap: Elements read from the input scratchpad by the array, as SCALE-Sim counts.
+        sram_filter: Elements read from the weight scratchpad by the array.
+        sram_ofmap: Results and partial sums written to the output scratchpad by the array.
+        dram_ifmap: Inputs read from DRAM, B.
+        dram_filter: Weights read from DRAM, B.
+        dram_ofmap: Outputs written to DRAM, and partial sums written and read back, B.
+        compute_time: Cycles / clock, s.
+        dram_time: DRAM traffic / bandwidth, s.
+        latency: Both together, s.
+        energy_mac: Multipliers, adders and registers, J.
+        energy_sram: Accesses of the array, filling and draining, J.
+        energy_dram: DRAM traffic, J.
+        energy_leakage: Leakage of array and scratchpads over the latency, J.
+        lacks_ifmap: 1 where half the input scratchpad cannot hold one array load, else 0.
+        lacks_filter: Likewise for the weight scratchpad.
+        lacks_ofmap: Likewise for the output scratchpad.
+    """
+
+    gemms: Floats
+    macs: Floats
+    cycles: Floats
+    pes: Floats
+    sram_ifmap: Floats
+    sram_filter: Floats
+    sram_ofmap: Floats
+    dram_ifmap: Floats
+    dram_filter: Floats
+    dram_ofmap: Floats
+    compute_time: Floats
+    dram_time: Floats
+    latency: Floats
+    energy_mac: Floats
+    energy_sram: Floats
+    energy_dram: Floats
+    energy_leakage: Floats
+    lacks_ifmap: Floats
+    lacks_filter: Floats
+    lacks_ofmap: Floats
+
+    @property
+    def dram_bytes(self) -> Floats:
+        """All DRAM traffic, B."""
+        return self.dram_ifmap + self.dram_filter + self.dram_ofmap
+
+    @property
+    def energy(self) -> Floats:
+        """All energy, J."""
+        return self.energy_mac + self.energy_sram + self.energy_dram + self.energy_leakage
+
+    @property
+    def utilization(self) -> Floats:
+        """Share of the PEs' cycles that are spent on MACs, stalls not counted."""
+        return self.macs / (self.cycles * self.pes)
+
+    @property
+    def scalesim_cycles(self) -> Floats:
+        """Compute cycles as SCALE-Sim 3.0.0 prints them: the number of the last one, from 0."""
+        return self.cycles - self.gemms
+
+
+def _cost(g: Gemms, a: Arrays, dataflow: str, costs: Technology, overlap: float) -> LayerCosts:
+    """Costs of layer rows against accelerators of one dataflow; the two broadcast."""
+    gemm = DATAFLOWS[dataflow](g, a)
+    macs = g.gemms * g.M * g.N * g.W
+    results = g.gemms * g.M * g.N + g.vector_outputs
+    cycles = g.gemms * gemm.cycles + np.ceil(g.vector_outputs / a.columns) * g.vector_window
+    sram_ifmap = g.gemms * gemm.sram_ifmap + g.vector_reads
+    sram_filter = g.gemms * gemm.sram_filter
+
+    ifmap_bits = (g.gemms * gemm.dram_ifmap + g.vector_inputs) * g.activation_bits
+    filter_bits = g.gemms * gemm.dram_filter * g.weight_bits
+    result_bits = results * g.activation_bits
+    spilled_bits = g.gemms * gemm.spilled * g.sum_bits
+    returned_bits = g.gemms * gemm.returned * g.sum_bits
+    traffic = (ifmap_bits + filter_bits + result_bits + 2.0 * spilled_bits) / _BYTE
+
+    compute_time, dram_time = cycles / a.clock, traffic / a.bandwidth
+    longer, shorter = np.maximum(compute_time, dram_time), np.minimum(compute_time, dram_time)
+    latency = longer + (1.0 - overlap) * shorter
+
+    # The array reads operands, writes and re-reads sums; DRAM fills operands, drains results.
+    sram = (
+        sram_ifmap * g.activation_bits * a.ifmap_read
+        + ifmap_bits * a.ifmap_write
+        + sram_filter * g.weight_bits * a.filter_read
+        + filter_bits * a.filter_write
+        + (result_bits + returned_bits + spilled_bits) * (a.ofmap_write + a.ofmap_read)
+    )
+    per_mac = (
+        costs.multiplier.energy * g.weight_bits * g.activation_bits
+        + costs.adder.energy * g.sum_bits
+        + costs.register.energy * gemm.register_bits
+    )
+    return LayerCosts(
+        gemms=g.gemms,
+        macs=macs,
+        cycles=cycles,
+        pes=a.rows * a.columns,
+        sram_ifmap=sram_ifmap,
+        sram_filter=sram_filter,
+        sram_ofmap=g.gemms * gemm.sram_ofmap + g.vector_outputs,
+        dram_ifmap=ifmap_bits / _BYTE,
+        dram_filter=filter_bits / _BYTE,
+        dram_ofmap=(result_bits + 2.0 * spilled_bits) / _BYTE,
+        compute_time=compute_time,
+        dram_time=dram_time,
+        latency=latency,
+        energy_mac=macs * per_mac,
+        energy_sram=sram,
+        energy_dram=traffic * (_BYTE * costs.dram_energy),
+        energy_leakage=latency * a.leakage,
+        lacks_ifmap=(gemm.ifmap_load > a.ifmap_bits).astype(np.float64),
+        lacks_filter=(gemm.filter_load > a.filter_bits).astype(np.float64),
+        lacks_ofmap=(gemm.ofmap_load > a.ofmap_bits).astype(np.float64),
+    )
+
+
+def layer_costs(
+    layers: LayerTable,
+    accelerators: Mapping[str, Values],
+    costs: Technology,
+    overlap: float = 1.0,
+) -> LayerCosts:
+    """Costs every layer row on its design's accelerator.
+
+    Args:
+        layers: ``L`` rows of ``n`` designs.
+        accelerators: One column ``(n,)`` per parameter of `SystolicArray`, at rest.
+        costs: What actions and components cost.
+        overlap: Share in [0, 1] of the shorter of computing and DRAM traffic that hides behind
+            the longer.
+
+    Returns:
+        One value per row, in their order.
+
+    Raises:
+        DesignError: A parameter is missing, or a dataflow is unknown.
+    """
+    numbers, flows = numbers_of(accelerators), flows_of(accelerators)
+    gemms = Gemms.of(layers)
+    arrays = Arrays.of(numbers, _Pe.of(layers, gemms, costs).leakage, costs)
+    columns = {field.name: np.zeros(len(layers)) for field in fields(LayerCosts)}
+    for place, dataflow in enumerate(_FLOWS):
+        rows = np.flatnonzero(flows[layers.design] == place)
+        part = _cost(gemms.pick(rows), arrays.pick(layers.design[rows]), dataflow, costs, overlap)
+        for name, column in columns.items():
+            column[rows] = getattr(part, name)
+    return LayerCosts(**columns)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pe:
+    """Area (m^2) and leakage (W) of one processing element per network, ``(n,)`` each."""
+
+    area: Floats
+    leakage: Floats
+
+    @classmethod
+    def of(cls, table: LayerTable, gemms: Gemms, costs: Technology) -> _Pe:
+        def widest(bits: Floats) -> Floats:
+            most = np.zeros(table.n)
+            np.maximum.at(most, table.design, np.where(gemms.gemms > 0, bits, 0.0))
+            return most
+
+        weight, activation = widest(gemms.weight_bits), widest(gemms.activation_bits)
+        total = widest(gemms.sum_bits)
+        parts = (
+            (costs.multiplier, weight * activation),
+            (costs.adder, total),
+            (costs.register, weight + activation + total),
+        )
+        nothing = np.zeros(table.n)
+        return cls(
+            sum((logic.area * size for logic, size in parts), nothing),
+            sum((logic.leakage * size for logic, size in parts), nothing),
+        )
+
+
+def _blocks(flows: Ints, network: Ints, lengths: Ints) -> Iterator[tuple[Ints, bool]]:
+    """Splits a batch into blocks of one dataflow that fit the cache.
+
+    Args:
+        flows: Dataflow per design, ``(n,)``.
+        network: Network per design, ``(n,)``.
+        lengths: Layer rows per network.
+
+    Yields:
+        Designs, and whether they all have the same network.
+    """
+    order = np.lexsort((network, lengths[network], flows))
+    changed = np.diff(flows[order]).astype(np.bool_) | np.diff(network[order]).astype(np.bool_)
+    starts = np.r_[0, np.flatnonzero(changed) + 1, len(order)] if len(order) else np.zeros(1, int)
+    sizes = np.diff(starts)
+    many = sizes >= _MANY
+    for start, size in zip(starts[:-1][many], sizes[many], strict=True):
+        step = max(1, _BLOCK // max(1, int(lengths[network[order[start]]])))
+        for first in range(start, start + size, step):
+            yield order[first : min(first + step, start + size)], True
+    rest = order[np.repeat(~many, sizes)]
+    for code in range(len(DATAFLOWS)):
+        some = rest[flows[rest] == code]
+        rows = np.maximum(lengths[network[some]], 1)
+        first = 0
+        while first < len(some):
+            # Sorted by length, so the block's longest network is its last one.
+            reach = min(first + _BLOCK // int(rows[first]), len(some) - 1)
+            step = max(1, _BLOCK // int(rows[reach]))
+            yield some[first : first + step], False
+            first += step
+
+
+def _sum(values: Floats) -> Floats:
+    """Sums over layers (axis 0) in their order, so that a batch of any size rounds alike."""
+    if values.shape[1] == 1:
+        return np.asarray(np.cumsum(values, axis=0)[-1], dtype=np.float64)
+    return np.asarray(values.sum(axis=0), dtype=np.float64)
+
+
+class Systolic(Evaluator):
+    """A systolic array with three scratchpads, after SCALE-Sim, aware of bits.
+
+    See the module for what is assumed. A design whose scratchpads cannot hold one array load of
+    some layer is infeasible.
+
+    Args:
+        technology: The table of energies, areas and leakages, e.g. ``aladdin40``.
+        overlap: Share in [0, 1] of the shorter of computing and DRAM traffic that hides behind
+            the longer: 1 takes the maximum of the two per layer, 0 their sum.
+
+    Raises:
+        PluginError: There is no technology of that name.
+        ProblemError: The overlap is not in [0, 1].
+    """
+
+    metrics = (
+        Metric("energy", "J"),
+        Metric("latency", "s"),
+        Metric("area", "m^2"),
+        Metric("cycles"),
+        Metric("dram_bytes", "B"),
+        Metric("utilization", goal=Goal.MAXIMIZE, worst=0.0, best=1.0),
+    )
+    reads = frozenset({"net", "quant", "hw"})
+    expense = Expense.FREE
+
+    def __init__(self, *, technology: str = "aladdin40", overlap: float = 1.0) -> None:
+        if not 0.0 <= overlap <= 1.0:
+            raise ProblemError(
+                "systolic cannot hide that share of the DRAM traffic",
+                where="argument overlap",
+                rule="0 (nothing hides) to 1 (the longer of computing and traffic counts)",
+                given=repr(overlap),
+            )
+        self.technology = technologies.load(technology)
+        self.overlap = float(overlap)
+        self.version = f"1+{technology}.{self.technology.version}+overlap{self.overlap:g}"
+
+    def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
+        """Measures a batch; see `Evaluator.evaluate`.
+
+        Raises:
+            DesignError: The designs lack networks or systolic arrays.
+        """
+        total = self._totals(designs)
+        nothing = np.zeros(len(designs))
+        columns = {
+            "energy": sum((total[f"energy_{part}"] for part in _ENERGIES), nothing),
+            "latency": total["latency"],
+            "area": sum((total[f"area_{part}"] for part in _AREAS), nothing),
+            "cycles": total["cycles"],
+            "dram_bytes": total["dram_bytes"],
+            "utilization": total["macs"] / np.maximum(total["cycles"] * total["pes"], 1.0),
+        }
+        lacks = np.zeros(len(designs), dtype=np.int64)
+        for bit, name in enumerate(OPERANDS):
+            lacks |= (total[f"lacks_{name}"] > 0).astype(np.int64) << bit
+        for column in columns.values():
+            column[lacks > 0] = np.nan
+        reason = np.where(lacks > 0, int(Reason.INFEASIBLE), int(Reason.NONE))
+        return Measurements.of(self.metrics, columns, reason=reason, notes=_NOTES[lacks].tolist())
+
+    def breakdown(self, designs: Designs) -> dict[str, dict[str, Floats]]:
+        """Where energy, latency and area come from, per design.
+
+        The parts of energy and area add up to the metric; those of latency overlap.
+
+        Args:
+            designs: ``n`` designs.
+
+        Returns:
+            Metric to part to values ``(n,)`` in the metric's unit; also for infeasible designs.
+        """
+        total = self._totals(designs)
+        return {
+            "energy": {part: total[f"energy_{part}"] for part in _ENERGIES},
+            "latency": {part: total[f"{part}_time"] for part in ("compute", "dram")},
+            "area": {part: total[f"area_{part}"] for part in _AREAS},
+        }
+
+    def layers(self, designs: Designs) -> LayerCosts:
+        """What each row of ``designs.layers`` costs."""
+        return layer_costs(designs.layers, designs.accelerators, self.technology, self.overlap)
+
+    def _totals(self, designs: Designs) -> dict[str, Floats]:
+        """Sums over layers per design, ``(n,)`` each.
+
+        Each different network is laid out once, however many accelerators it meets.
+        """
+        parts = [part for part in ("net", "quant") if part in designs.space.part_names]
+        networks, network = (
+            designs.part(*parts) if parts else (designs, np.arange(len(designs), dtype=np.int64))
+        )
+        table = networks.layers
+        numbers, flows = numbers_of(designs.accelerators), flows_of(designs.accelerators)
+        gemms = Gemms.of(table)
+        pe = _Pe.of(table, gemms, self.technology)
+        arrays = Arrays.of(numbers, pe.leakage[network], self.technology)
+        gemms = gemms.padded()
+        starts = np.searchsorted(table.design, np.arange(table.n + 1))
+        lengths = np.diff(starts)
+        total = {name: np.zeros(len(designs)) for name in _SUMMED}
+        for block, alike in _blocks(flows, network, lengths):
+            own = network[block[:1]] if alike else network[block]
+            place = np.arange(max(1, int(lengths[own].max())))[:, None]
+            rows = np.where(place < lengths[own], starts[own] + place, len(table))
+            dataflow = _FLOWS[flows[block[0]]]
+            part = _cost(
+                gemms.pick(rows), arrays.pick(block), dataflow, self.technology, self.overlap
+            )
+            for name, column in total.items():
+                column[block] = _sum(getattr(part, name))
+        total["pes"] = arrays.rows * arrays.columns
+        total["area_array"] = pe.area[network] * total["pes"]
+        for name in SCRATCHPADS:
+            total[f"area_{name}"] = self.technology.sram_area(numbers[name])
+        return total
