@@ -253,7 +253,7 @@ def _system_attributes(
         "position": int(block.position[i]),
         "asked": int(block.asked[i]),
         "size": int(block.size[i]),
-        "at": round(float(block.at[i]), 3),
+        "at": float(block.at[i]),
         "reason": int(block.measurements.reason[i]),
     }
     if not np.array_equal(block.genomes[i], canonical):

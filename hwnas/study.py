@@ -358,7 +358,7 @@ class Study:
             positions,
             everywhere(asked),
             everywhere(len(genomes)),
-            np.full(len(positions), at),
+            np.full(len(positions), round(at, 3)),
         )
 
     def _keep(self, block: Block) -> None:

@@ -144,7 +144,8 @@ def report(directory: Directory, storage: Storage = None) -> None:
     from hwnas.report import write_report
 
     session = _open(directory, storage)
-    for path in write_report(session.study, directory):
+    written = write_report(session.study, directory)
+    for path in (written.report, written.csv, written.json):
         typer.echo(str(path))
 
 

@@ -103,10 +103,11 @@ def _searcher(name: str, options: dict[str, Any]) -> list[Outcome]:
 
 
 def _table(kind: str, name: str, outcomes: list[Outcome]) -> Table:
-    passed = sum(outcome.passed for outcome in outcomes)
-    table = Table(
-        title=f"{kind} {name}: {passed} of {len(outcomes)} rules hold", title_justify="left"
-    )
+    skipped = sum(outcome.skipped for outcome in outcomes)
+    held = sum(outcome.passed for outcome in outcomes) - skipped
+    counts = f"{held} rules hold, {len(outcomes) - held - skipped} are broken"
+    nothing = f", {skipped} had nothing to check" if skipped else ""
+    table = Table(title=f"{kind} {name}: {counts}{nothing}", title_justify="left")
     table.add_column("")
     table.add_column("rule")
     table.add_column("what is wrong", style="red")

@@ -70,7 +70,7 @@ def finish(session: Session, *, as_json: bool, quiet: bool) -> None:
     if session.surrogate is not None:
         out.print(verdict_table(session.surrogate.verdict()))
     out.print(f"{study.status.value}: {line(study.progress)}", highlight=False)
-    for path in written:
+    for path in (written.report, written.csv, written.json):
         out.print(f"  {path}", highlight=False, soft_wrap=True)
 
 

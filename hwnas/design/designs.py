@@ -16,7 +16,7 @@ from hwnas.design.graph import Graph
 from hwnas.design.layers import LayerTable
 from hwnas.design.parts import AcceleratorTemplate, NetworkFamily, QuantizationPolicy
 from hwnas.errors import DesignError, nearest
-from hwnas.space import Space
+from hwnas.space import Space, unique
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,14 +89,12 @@ class Designs:
         """
         columns = self.space.columns_of(*parts)
         projected = self.genomes[:, columns]
-        if not len(self):
-            return Designs(self.space.part(*parts), projected, self.seed), np.empty(0, np.int64)
-        _, first, inverse = np.unique(projected, axis=0, return_index=True, return_inverse=True)
+        first, inverse = unique(projected)
         order = np.argsort(first)
         rank = np.empty_like(order)
         rank[order] = np.arange(len(order))
         batch = Designs(self.space.part(*parts), projected[first[order]], self.seed)
-        return batch, rank[inverse.reshape(-1)]
+        return batch, rank[inverse]
 
     @cached_property
     def layers(self) -> LayerTable:

@@ -245,20 +245,16 @@ class _Grid:
         rows.append(_row(always, **pool))
         linear = {"C": last[0], "K": family.classes, "operator": int(Operator.LINEAR)}
         rows.append(_row(always, **linear))
-        fields = {
-            name: np.stack([row[name] for row in rows], axis=1)
-            for name in rows[0]
-            if name != "exists"
-        }
+        fields: dict[str, Ints | Floats] = {}
+        for name in ("operator", "C", "K", "P", "R", "stride", "cell"):
+            column = np.empty((n, len(rows)), dtype=np.int64)
+            for place, row in enumerate(rows):
+                column[:, place] = row[name]
+            fields[name] = column
         fields["Q"], fields["S"] = fields["P"], fields["R"]
         return cls(np.stack([row["exists"] for row in rows], axis=1), fields)
 
 
 def _row(exists: Bools, **fields: Any) -> dict[str, Any]:
     usual = {"operator": int(Operator.CONVOLUTION), "P": 1, "R": 1, "stride": 1, "cell": 0}
-    row: dict[str, Any] = {
-        name: np.broadcast_to(np.asarray(value, dtype=np.int64), exists.shape)
-        for name, value in {**usual, **fields}.items()
-    }
-    row["exists"] = exists
-    return row
+    return {**usual, **fields, "exists": exists}

@@ -20,6 +20,7 @@ from hwnas import plugins
 from hwnas.arrays import Bools, Choice, Columns, Floats, Ints
 from hwnas.errors import SpaceError, nearest
 from hwnas.space.gene import Gene, When
+from hwnas.space.rows import unique
 
 
 class Part(ABC):
@@ -339,7 +340,8 @@ class Space:
                     moved.append(neighbour)
         if not moved:
             return np.empty((0, len(self)), dtype=np.int64)
-        rows = np.unique(self.canonical(np.stack(moved)), axis=0)
+        candidates = self.canonical(np.stack(moved))
+        rows = candidates[unique(candidates)[0]]
         others: Ints = rows[(rows != row).any(axis=1)]
         return others
 

@@ -1,0 +1,410 @@
+"""A report as one HTML page that opens anywhere, without a network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from html import escape
+from itertools import combinations
+from typing import Any, Final
+
+import numpy as np
+
+from hwnas import units
+from hwnas.arrays import Choice
+from hwnas.front import FrontDesign
+from hwnas.metrics import Goal
+from hwnas.report.contents import Record
+from hwnas.report.quantity import Quantity
+from hwnas.report.style import CSS, JS
+
+MOST_ROWS: Final = 300
+_MOST_PAIRS: Final = 15
+_CONTENT_POLICY: Final = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
+    "img-src data: blob:"
+)
+_ARROWS: Final = "↓ lower is better, ↑ higher is better."
+
+
+def page(record: Record) -> str:
+    """A record as HTML: figures, tables and the scripts they need, all in one text.
+
+    All names are escaped, and a content policy keeps the page from loading anything.
+    """
+    from plotly.offline import get_plotlyjs
+
+    sections = [
+        ("front", "The front", _front(record)),
+        ("designs", "Designs on the front", _designs(record)),
+        ("progress", "Hypervolume against evaluations", _progress(record)),
+        ("genes", "Which genes matter", _genes(record)),
+        ("parallel", "Genes and objectives side by side", _parallel(record)),
+        ("outcomes", "What became of the designs", _outcomes(record)),
+        ("making", "How this was made", _making(record)),
+    ]
+    shown = [(key, heading, body) for key, heading, body in sections if body]
+    links = "".join(f'<li><a href="#{key}">{heading}</a></li>' for key, heading, _ in shown)
+    bodies = "".join(
+        f'<section id="{key}"><h2>{heading}</h2>{body}</section>\n' for key, heading, body in shown
+    )
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{_CONTENT_POLICY}">
+<title>{escape(record.title)}</title>
+<style>{CSS}</style>
+</head>
+<body>
+<header><h1>{escape(record.title)}</h1>{_lead(record)}</header>
+<nav aria-label="Contents"><ul>{links}</ul></nav>
+<noscript><p class="empty">The figures need JavaScript; the tables do not.</p></noscript>
+<main>
+{bodies}</main>
+<script>{get_plotlyjs()}</script>
+<script>{JS}</script>
+</body>
+</html>
+"""
+
+
+def _lead(record: Record) -> str:
+    facts = record.facts
+    found = (
+        f"{_count(len(record.designs), 'design')} on the Pareto front of"
+        if record.designs
+        else "No feasible design among"
+    )
+    goals = ", ".join(
+        f"{'lowest' if o.goal is Goal.MINIMIZE else 'highest'} {escape(o.name)}"
+        for o in record.objectives
+    )
+    volume = f"{record.trace.hypervolume[-1]:.4g}" if record.trace.hypervolume else "–"
+    boxes = [
+        ("designs looked at", f"{facts.designs:,}"),
+        ("evaluations spent", f"{facts.evaluations:,} of {facts.budget:,}"),
+        ("failed evaluations", f"{facts.failures:,}"),
+        ("infeasible designs", f"{facts.infeasible:,}"),
+        ("hypervolume", volume),
+        ("time", units.show(facts.seconds, "s") if facts.seconds < 600 else _long(facts.seconds)),
+        ("state", escape(facts.status)),
+    ]
+    cards = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in boxes)
+    return (
+        f'<p class="lead">{found} {_count(facts.designs, "design")} looked at, out of '
+        f"{facts.space_size:.3g} possible ones. Wanted: {goals}.</p><dl>{cards}</dl>"
+    )
+
+
+def _front(record: Record) -> str:
+    from hwnas.report import figures
+
+    objectives, points = record.objectives, record.points
+    m = len(objectives)
+    parts = [f'<p class="empty">{escape(record.why_empty)}</p>'] if record.why_empty else []
+    if m == 1 and record.trace.evaluations:
+        caption = "The best value so far among the designs that meet all constraints."
+        drawn = figures.best(objectives, record.trace)
+        parts.append(_figure("best", drawn, f"{caption} {_ARROWS}"))
+    drawable = m > 1 and any(map(len, (points.front, points.feasible, points.infeasible)))
+    if drawable and m == 2:
+        drawn = figures.plane(objectives, points, (0, 1))
+        parts.append(_figure("plane", drawn, _cloud_caption(record), 520))
+    if drawable and m >= 3:
+        pairs = list(combinations(range(m), 2))[:_MOST_PAIRS]
+        drawn_pairs = [
+            _figure(f"pair-{i}-{j}", figures.plane(objectives, points, (i, j)), "", 420)
+            for i, j in pairs
+        ]
+        if m == 3:
+            drawn_pairs.insert(0, _figure("room", figures.room(objectives, points), "", 420))
+        parts.append(f'<div class="grid wide">{"".join(drawn_pairs)}</div>')
+        parts.append(f'<p class="soft">{_cloud_caption(record)} {_pairs_caption(m)}</p>')
+    return "".join(parts) + _best(record)
+
+
+def _cloud_caption(record: Record) -> str:
+    points = record.points
+    texts = [f"{_ARROWS} Grey crosses violate a constraint or are infeasible."]
+    if points.thinned:
+        texts.append(f"{points.thinned:,} designs off the front were left out by chance.")
+    if points.without_values:
+        texts.append(f"{points.without_values:,} designs have no values to draw.")
+    return " ".join(texts) + " A click on a point of the front shows its row in the table."
+
+
+def _pairs_caption(objectives: int) -> str:
+    text = "A design that is dominated in two objectives may be on the front by another."
+    if objectives == 3:
+        text += (
+            " Colour is the objective that has no axis. The first figure can be turned; it needs "
+            "WebGL, the others do not."
+        )
+    return text
+
+
+def _best(record: Record) -> str:
+    if not record.designs:
+        return ""
+    by_number = {design.number: design for design in record.designs}
+    rows = []
+    for objective, number in zip(record.objectives, record.best, strict=True):
+        design = by_number[number]
+        rows.append(
+            [
+                f"{escape(objective.name)}{objective.arrow}",
+                f'<a href="#design-{number}">{number}</a>',
+                *(escape(o.show(design.objectives[o.name])) for o in record.objectives),
+            ]
+        )
+    head = ["best in", "design", *(escape(o.name) for o in record.objectives)]
+    return _table("The ends of the front", head, rows)
+
+
+def _designs(record: Record) -> str:
+    if not record.designs:
+        return ""
+    kept = _spread(record)
+    shared, differing = _split(record)
+    cells: list[tuple[Quantity, Callable[[FrontDesign], Choice | None]]] = [
+        *((o, _getter("objectives", o.name)) for o in record.objectives),
+        *((q, _getter("metrics", q.name)) for q in record.metrics),
+        *((g, _getter("genes", g.name)) for g in differing),
+    ]
+    words = [any(isinstance(get(d), str) for d in kept) for _, get in cells]
+    head = '<th scope="col"><button type="button">design</button></th>' + "".join(
+        f'<th scope="col"{_class(word)}><button type="button">'
+        f"{_breakable(q.name)}{q.arrow}</button></th>"
+        for (q, _), word in zip(cells, words, strict=True)
+    )
+    body = "".join(
+        f'<tr id="design-{d.number}"><th scope="row" data-v="{d.number}">{d.number}</th>'
+        + "".join(
+            _cell(q, get(d), word) for (q, get), word in zip(cells, words, strict=True)
+        )
+        + "</tr>\n"
+        for d in kept
+    )
+    left_out = len(record.designs) - len(kept)
+    note = f" {left_out:,} more are in <code>front.csv</code>." if left_out else ""
+    same = (
+        "<p class='soft'>The same in all of them: "
+        + "; ".join(f"{escape(g.name)} = {escape(g.show(value))}" for g, value in shared)
+        + ".</p>"
+        if shared
+        else ""
+    )
+    return (
+        f"<p>A click on a heading sorts.{note} – means that the gene is inactive.</p>{same}"
+        f'<div class="scroll tall" tabindex="0"><table class="designs"><thead><tr>{head}</tr>'
+        f"</thead><tbody>\n{body}</tbody></table></div>"
+    )
+
+
+def _spread(record: Record) -> list[FrontDesign]:
+    """The designs that the table shows: evenly over the front, the best ones among them."""
+    n = len(record.designs)
+    if n <= MOST_ROWS:
+        return list(record.designs)
+    even = set(np.linspace(0, n - 1, MOST_ROWS).round().astype(int))
+    best = set(record.best)
+    return [d for i, d in enumerate(record.designs) if i in even or d.number in best]
+
+
+def _split(record: Record) -> tuple[list[tuple[Quantity, Choice]], list[Quantity]]:
+    """Genes that have one value in all designs of a front of several, and the others."""
+    shared: list[tuple[Quantity, Choice]] = []
+    differing: list[Quantity] = []
+    for gene in record.genes:
+        values = {design.genes.get(gene.name) for design in record.designs}
+        only = next(iter(values))
+        if values == {None}:
+            continue
+        if len(values) == 1 and only is not None and len(record.designs) > 1:
+            shared.append((gene, only))
+        else:
+            differing.append(gene)
+    return shared, differing
+
+
+def _getter(field: str, name: str) -> Callable[[FrontDesign], Choice | None]:
+    def get(design: FrontDesign) -> Choice | None:
+        value: Choice | None = getattr(design, field).get(name)
+        return value
+
+    return get
+
+
+def _cell(quantity: Quantity, value: Choice | None, word: bool) -> str:
+    if value is None:
+        return f'<td data-v=""{_class(word)}>–</td>'
+    return (
+        f'<td data-v="{escape(str(value))}"{_class(word)}>{escape(quantity.show(value))}</td>'
+    )
+
+
+def _class(word: bool) -> str:
+    return ' class="word"' if word else ""
+
+
+def _progress(record: Record) -> str:
+    from hwnas.report import figures
+
+    if not record.trace.evaluations or record.facts.box is None:
+        return "<p>No design has values yet, so there is nothing to measure.</p>"
+    caption = (
+        "The share of the box between the two corners below that the front dominates. The box was "
+        "fixed when the study began; above 1 the front is better than its best corner. "
+        "Objectives marked log are measured by their logarithm."
+    )
+    rows = [
+        [
+            f"{escape(o.name)}{o.arrow}",
+            escape(o.show(ideal)),
+            escape(o.show(reference)),
+            "log" if o.logarithmic else "linear",
+        ]
+        for o, ideal, reference in zip(
+            record.objectives, record.facts.box.ideal, record.facts.box.reference, strict=True
+        )
+    ]
+    head = ["objective", "best corner", "worst corner", "scale"]
+    return _figure("hypervolume", figures.hypervolume(record.trace), caption, 380) + _table(
+        "The hypervolume's box", head, rows
+    )
+
+
+def _genes(record: Record) -> str:
+    from hwnas.report import figures
+
+    parts = []
+    for k, found in enumerate(record.importances):
+        title = f"<h3>{escape(found.objective)}</h3>"
+        if found.note:
+            parts.append(f"<div>{title}<p>{escape(found.note)}</p></div>")
+            continue
+        text = (
+            f"The model explains {found.explained:.0%} of the variance on designs it has not "
+            f"seen ({found.designs:,} designs)."
+        )
+        drawn = _figure(f"importance-{k}", figures.importance(found), text, 330)
+        parts.append(f"<div>{title}{drawn}</div>")
+    how = (
+        "A model of boosted trees predicts each objective from the genes. A bar says by how much "
+        "the share of the variance that it explains drops when the gene is shuffled among designs "
+        "that it has not seen; lines are standard deviations. The ten most important genes are "
+        "shown. This holds where the search has looked: a gene on which it settled early varies "
+        "little and seems to matter little."
+    )
+    return f'<div class="grid">{"".join(parts)}</div><p class="soft">{how}</p>'
+
+
+def _parallel(record: Record) -> str:
+    from hwnas.report import figures
+
+    found = record.parallel
+    if found is None:
+        return ""
+    text = (
+        "Each line is a design: strong ones are on the front, pale ones are feasible but "
+        f"dominated. {_ARROWS} Drag along an axis to pick lines; needs WebGL."
+    )
+    if found.genes_left_out:
+        text += (
+            f" Shown are the {len(found.genes)} genes that matter most; "
+            f"{found.genes_left_out} others are left out."
+        )
+    if found.front_left_out:
+        text += f" {found.front_left_out:,} designs of the front are left out."
+    width = 105 * (len(found.genes) + len(found.objectives)) + 120
+    return _figure("coordinates", figures.parallel(found), text, 480, width)
+
+
+def _outcomes(record: Record) -> str:
+    rows = [
+        [escape(o.text), f"{o.designs:,}", escape(o.example)] for o in record.facts.outcomes
+    ]
+    text = _table("Designs", ["outcome", "designs", "most frequent note"], rows)
+    limits = [
+        [escape(limit.text), f"{limit.violated:,}", f"{limit.known:,}"]
+        for limit in record.facts.limits
+    ]
+    if limits:
+        head = ["constraint", "designs that violate it", "of so many that were measured"]
+        text += _table("Constraints", head, limits)
+    return text
+
+
+def _making(record: Record) -> str:
+    facts = record.facts
+    options = ", ".join(f"{escape(name)} = {escape(value)}" for name, value in facts.options)
+    pairs = [
+        ("study", escape(facts.name)),
+        ("searcher", escape(facts.searcher) + (f" ({options})" if options else "")),
+        ("seed", str(facts.seed)),
+        ("genes", str(len(record.genes))),
+        ("designs in the space", f"{facts.space_size:,}"),
+    ]
+    pairs += [
+        ("objective", escape(f"{o.text or f'{o.goal.value}: {o.name}'}"))
+        for o in record.objectives
+        if o.goal is not None
+    ]
+    evaluators = [
+        [
+            escape(e.name),
+            escape(e.version),
+            escape(e.expense),
+            escape(", ".join(f"{q.name} [{q.unit}]" for q in e.metrics)),
+        ]
+        for e in facts.evaluators
+    ]
+    return _table("Study", ["", ""], [list(pair) for pair in pairs]) + _table(
+        "Evaluators", ["evaluator", "version", "expense", "metrics"], evaluators
+    )
+
+
+def _figure(key: str, figure: Any, caption: str, height: int = 420, width: int = 0) -> str:
+    """A figure and its data; the script at the end of the page draws it."""
+    drawn = json.loads(figure.to_json())
+    drawn["layout"].pop("template", None)
+    # "<" would end the script where a name says so.
+    data = json.dumps(drawn, separators=(",", ":")).replace("<", "\\u003c")
+    least = f"min-width:{width}px;" if width else ""
+    text = f"<figcaption>{caption}</figcaption>" if caption else ""
+    return (
+        f'<figure><div class="scroll"><div class="plot" id="{key}" '
+        f'style="{least}height:{height}px"></div></div>{text}</figure>'
+        f'<script type="application/json" data-plot="{key}">{data}</script>'
+    )
+
+
+def _table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are escaped already."""
+    tops = "".join(f'<th scope="col">{cell}</th>' for cell in head) if any(head) else ""
+    top = f"<thead><tr>{tops}</tr></thead>" if tops else ""
+    body = "".join(
+        f'<tr><th scope="row">{row[0]}</th>'
+        + "".join(f"<td>{cell}</td>" for cell in row[1:])
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="scroll"><table><caption>{caption}</caption>{top}'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _breakable(name: str) -> str:
+    return escape(name).replace(".", ".<wbr>").replace("_", "_<wbr>")
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def _long(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

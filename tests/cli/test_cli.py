@@ -1,0 +1,239 @@
+"""What the person at the terminal sees: results, messages and exit codes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import STUDY
+
+FILES = {"run.json", "study.yaml", "study.journal", "report.html", "front.csv", "front.json"}
+
+
+def test_run_leaves_everything_the_readme_promises(hwnas, study_file, tmp_path):
+    run = tmp_path / "run"
+    answer = hwnas("run", study_file, "--dir", run)
+    assert answer.code == 0, answer.err
+    assert "Pareto front" in answer.out
+    assert "complete: 64/64 evaluations" in answer.out
+    assert "designs" in answer.err
+    assert {path.name for path in run.iterdir()} == FILES
+
+
+def test_run_again_shows_the_result_without_measuring(hwnas, study_file, tmp_path):
+    run = tmp_path / "run"
+    first = hwnas("run", study_file, "--dir", run, "--json")
+    journal = (run / "study.journal").read_bytes()
+    again = hwnas("run", study_file, "--dir", run, "--json")
+    assert json.loads(first.out) == json.loads(again.out)
+    assert (run / "study.journal").read_bytes() == journal
+
+
+def test_resume_with_a_larger_budget_and_the_front_in_every_form(hwnas, study_file, tmp_path):
+    run = tmp_path / "run"
+    hwnas("run", study_file, "--dir", run, "--budget", 32)
+    resumed = json.loads(hwnas("resume", run, "--budget", 48, "--json", "-q").out)
+    assert resumed["evaluations"] == 48
+    front = json.loads(hwnas("front", run, "--json").out)
+    assert front == resumed["front"]
+    table = list(csv.DictReader(io.StringIO(hwnas("front", run, "--format", "csv").out)))
+    assert [int(row["number"]) for row in table] == [design["number"] for design in front]
+    assert "Pareto front" in hwnas("front", run).out
+    assert hwnas("front", run, "--format", "xml").code == 2
+
+
+def test_fresh_starts_anew_and_the_seed_makes_the_difference(hwnas, study_file, tmp_path):
+    run = tmp_path / "run"
+    first = json.loads(hwnas("run", study_file, "--dir", run, "--json").out)
+    refused = hwnas("run", study_file, "--dir", run, "--seed", 1)
+    assert refused.code == 2
+    assert "-seed: 0" in refused.err
+    assert "+seed: 1" in refused.err
+    other = json.loads(hwnas("run", study_file, "--dir", run, "--seed", 1, "--fresh", "--json").out)
+    again = json.loads(hwnas("run", study_file, "--dir", run, "--fresh", "--json").out)
+    assert other["front"] != first["front"]
+    assert {**again, "seconds": 0} == {**first, "seconds": 0}
+
+
+def test_a_changed_study_is_refused_with_the_difference(hwnas, study_file, tmp_path):
+    run = tmp_path / "run"
+    hwnas("run", study_file, "--dir", run)
+    study_file.write_text(STUDY.replace("area <= 1 mm2", "area <= 2 mm2"))
+    answer = hwnas("run", study_file, "--dir", run)
+    assert answer.code == 2
+    assert "- area <= 1 mm2" in answer.err
+    assert "+- area <= 2 mm2" in answer.err
+    assert "--fresh" in answer.err
+
+
+@pytest.mark.parametrize("option", [(), ("--fresh",)])
+def test_a_directory_that_holds_something_else_is_left_alone(hwnas, study_file, tmp_path, option):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "thesis.tex").write_text("precious")
+    answer = hwnas("run", study_file, "--dir", run, *option)
+    assert answer.code == 2
+    assert "thesis.tex" in answer.err
+    assert (run / "thesis.tex").read_text() == "precious"
+
+
+@pytest.mark.parametrize("command", ["front", "resume", "report", "show", "dashboard"])
+def test_a_directory_without_a_run_is_refused(hwnas, tmp_path, command):
+    answer = hwnas(command, tmp_path)
+    assert answer.code == 2
+    assert "holds no run" in answer.err
+
+
+def test_a_corrupt_history_is_exit_code_3(hwnas, study_file, tmp_path):
+    run = tmp_path / "run"
+    hwnas("run", study_file, "--dir", run)
+    text = (run / "study.journal").read_text().splitlines()
+    text[3] = text[3][:20]
+    (run / "study.journal").write_text("\n".join(text) + "\n")
+    answer = hwnas("front", run)
+    assert answer.code == 3
+    assert "study.journal" in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_nothing_feasible_names_the_constraint(hwnas, study_file, tmp_path):
+    study_file.write_text(STUDY.replace("area <= 1 mm2", "area <= 1 um2"))
+    answer = hwnas("run", study_file, "--dir", tmp_path / "run")
+    assert answer.code == 5
+    assert "area <= 1 um2 violated by" in answer.err
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_nsga2_can_be_swapped_for_random(hwnas, study_file, tmp_path):
+    run = tmp_path / "run"
+    assert hwnas("run", study_file, "--dir", run, "--searcher", "random").code == 0
+    assert "use: random" in (run / "study.yaml").read_text()
+    misspelt = hwnas("run", study_file, "--dir", tmp_path / "b", "--searcher", "nsga")
+    assert misspelt.code == 2
+    assert "did you mean 'nsga2'" in misspelt.err
+
+
+def test_exhaustive_says_how_large_the_space_is(hwnas, study_file, tmp_path):
+    answer = hwnas("run", study_file, "--dir", tmp_path / "run", "--searcher", "exhaustive")
+    assert answer.code == 2
+    assert "8.451e+13" in answer.err
+
+
+def test_storage_by_url(hwnas, study_file, tmp_path):
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    run = tmp_path / "run"
+    answer = hwnas("run", study_file, "--dir", run, "--storage", url, "--budget", 20, "--json")
+    assert answer.code == 0, answer.err
+    assert not (run / "study.journal").exists()
+    assert json.loads(hwnas("front", run, "--json").out) == json.loads(answer.out)["front"]
+
+
+def test_show_one_design(hwnas, study_file, tmp_path):
+    run = tmp_path / "run"
+    hwnas("run", study_file, "--dir", run, "--budget", 16)
+    answer = hwnas("show", run, 3)
+    for word in ("net.cells", "energy", "convolution", "linear", "hw.dataflow"):
+        assert word in answer.out
+    data = json.loads(hwnas("show", run, 3, "--json").out)
+    assert data["number"] == 3
+    assert data["accelerator"]["clock"] >= 1e8
+    assert hwnas("show", run, 99).code == 2
+
+
+def test_list_validate_schema_check(hwnas, study_file):
+    listed = json.loads(hwnas("list", "--json").out)
+    assert set(listed) == {"spaces", "evaluators", "predictors", "searchers"}
+    assert listed["searchers"]["nsga2"].startswith("Constrained NSGA-II")
+    assert "did you mean 'searchers'" in hwnas("list", "searcher").err
+    assert "8.451e+13 designs" in hwnas("validate", study_file).out
+    assert json.loads(hwnas("schema").out)["title"] == "StudyModel"
+    assert "rules hold" in hwnas("check", "evaluator", "macs").out
+    assert hwnas("check", "evaluator", "makro").code == 2
+    assert "population" in hwnas("check", "searcher", "nsga2", "-o", "population=few").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run",), "Missing argument"),
+        (("rnu", "x"), "Did you mean"),
+        (("run", "x.yaml", "--budgte", "3"), "--budget"),
+        (("run", "nowhere.yaml"), "cannot read"),
+        (("run", "x.yaml", "--budget", "many"), "valid int"),
+    ],
+)
+def test_wrong_words_are_exit_code_2(hwnas, arguments, said):
+    answer = hwnas(*arguments)
+    assert answer.code == 2
+    assert said in answer.err
+
+
+def test_a_python_study_runs_and_goes_on(hwnas, tmp_path):
+    file = Path(__file__).parents[2] / "studies" / "custom_objective.py"
+    run = tmp_path / "run"
+    first = json.loads(hwnas("run", file, "--dir", run, "--budget", 60, "--json").out)
+    assert first["evaluations"] == 60
+    more = json.loads(hwnas("run", file, "--dir", run, "--budget", 90, "--json").out)
+    assert more["evaluations"] == 90
+    assert "code is never run" in hwnas("resume", run).err
+
+
+def test_a_python_file_without_a_study(hwnas, tmp_path):
+    file = tmp_path / "none.py"
+    file.write_text("study = 3\n")
+    answer = hwnas("run", file, "--dir", tmp_path / "run")
+    assert answer.code == 2
+    assert "def study()" in answer.err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_is_clean_and_resumable(hwnas, study_file, tmp_path, number, code):
+    run = tmp_path / "run"
+    study_file.write_text(STUDY.replace("budget: 64", "budget: 1000000"))
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "from hwnas.cli import main; main()",
+            "run",
+            study_file,
+            "--dir",
+            run,
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    journal = run / "study.journal"
+    deadline = time.monotonic() + 60
+    while not (journal.exists() and journal.stat().st_size > 50_000):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == code, error
+    assert "hwnas resume" in error
+    assert "Traceback" not in error
+    assert json.loads(hwnas("front", run, "--json").out)
+
+
+def test_help_is_quick_to_import_nothing_heavy():
+    code = (
+        "import sys; sys.argv = ['hwnas', '--help']\n"
+        "from hwnas.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'torch', 'optuna', 'pymoo', 'sklearn', 'plotly', 'pandas', 'pint'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "HEAVY []" in out.stdout
