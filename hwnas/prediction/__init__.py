@@ -1,1 +1,23 @@
-"""prediction."""
+"""Predictors: the contract, their features, and predicted metrics.
+
+Imports scikit-learn, which takes a second or more: the core imports this room only where somebody
+asks for a prediction.
+"""
+
+from hwnas.prediction.interface import (
+    Features,
+    MetricFeatures,
+    PredictedMetric,
+    Predictor,
+    SpaceFeatures,
+    fit_metric,
+)
+
+__all__ = [
+    "Features",
+    "MetricFeatures",
+    "PredictedMetric",
+    "Predictor",
+    "SpaceFeatures",
+    "fit_metric",
+]

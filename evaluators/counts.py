@@ -1,0 +1,60 @@
+"""Sizes of a network: weights, multiply-accumulates, bit operations.
+
+Counted are convolutions and fully connected layers, dense: biases, batch normalisation, pooling and
+additions are left out, and weights that are zero are counted.
+"""
+
+from __future__ import annotations
+
+from hwnas.design import Designs
+from hwnas.evaluation.interface import Evaluator, Expense
+from hwnas.metrics import Measurements, Metric
+
+
+class Params(Evaluator):
+    """Number of weights, without biases and batch normalisation: sum of K C/groups R S.
+
+    Metrics: ``params``, unit 1, smaller is better.
+    """
+
+    metrics = (Metric("params", "1", best=0.0),)
+    reads = frozenset({"net"})
+    expense = Expense.FREE
+
+    def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
+        """Measures a batch; see `Evaluator.evaluate`."""
+        layers = designs.layers
+        return Measurements.of(self.metrics, {"params": layers.total(layers.weights)})
+
+
+class Macs(Evaluator):
+    """Multiply-accumulates of one inference: sum of N K C/groups P Q R S (FLOPs are twice that).
+
+    Metrics: ``macs``, unit 1, smaller is better.
+    """
+
+    metrics = (Metric("macs", "1", best=0.0),)
+    reads = frozenset({"net"})
+    expense = Expense.FREE
+
+    def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
+        """Measures a batch; see `Evaluator.evaluate`."""
+        layers = designs.layers
+        return Measurements.of(self.metrics, {"macs": layers.total(layers.macs)})
+
+
+class BitOps(Evaluator):
+    """Bit operations of one inference: sum of MACs x weight bits x activation bits.
+
+    Metrics: ``bitops``, unit 1, smaller is better.
+    """
+
+    metrics = (Metric("bitops", "1", best=0.0),)
+    reads = frozenset({"net", "quant"})
+    expense = Expense.FREE
+
+    def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
+        """Measures a batch; see `Evaluator.evaluate`."""
+        layers = designs.layers
+        bits = layers.macs * layers.weight_bits * layers.activation_bits
+        return Measurements.of(self.metrics, {"bitops": layers.total(bits)})

@@ -1,0 +1,282 @@
+"""A network as a torch module with fake quantisation: what `training` trains.
+
+One module per `Graph`. Every layer joins its sources, rounds what it joined to its activation
+bits, rounds its weights to its weight bits, computes, and, where the graph says so, normalises
+over the batch and rectifies. Rounding is simulated in single precision, and its gradient is that
+of the identity inside the range and 0 outside (straight-through estimator).
+
+Ranges follow from statistics instead of extremes, without which 2 bits would round almost every
+weight to 0: the step is the one of least squared error for normally distributed numbers of the
+same mean square.
+
+Sources: Jacob et al., "Quantization and Training of Neural Networks for Efficient
+Integer-Arithmetic-Only Inference", CVPR 2018 (fake quantisation); Choi et al., "Bridging the
+Accuracy Gap for 2-bit Quantized Neural Networks", arXiv 1807.06964 (weight ranges from
+statistics); Max, "Quantizing for Minimum Distortion", IRE Trans. Information Theory 6, 1960 (the
+step).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hwnas.design.graph import Graph, Join, Layer, Source
+from hwnas.design.layers import Operator
+from hwnas.errors import DesignError
+
+_EXACT_BITS = 24
+"""From here on rounding is finer than the significand of single precision, so there is none."""
+_TINY = 1e-8
+"""The smallest root mean square: a channel of zeros must not divide by zero."""
+_NEWEST = 0.1
+"""Share of the newest batch in running statistics, as in torch's batch normalisation."""
+
+
+@cache
+def normal_step(levels: int) -> float:
+    """The rounding step of least mean squared error for normally distributed numbers.
+
+    Example:
+        >>> round(normal_step(1), 2), round(normal_step(3), 2)  # 3 and 7 levels: Max, table II
+        (1.22, 0.65)
+
+    Args:
+        levels: Levels above 0. A signed grid has as many below it; an unsigned one is for
+            half-normal numbers, for which the answer is the same by symmetry.
+
+    Returns:
+        The step in units of the root mean square of the numbers.
+    """
+    numbers = np.linspace(0.0, 8.0, 4001)
+    density = np.exp(-0.5 * numbers**2)
+
+    def error(step: float) -> float:
+        rounded = step * np.minimum(np.rint(numbers / step), levels)
+        return float(density @ (numbers - rounded) ** 2)
+
+    return float(min(np.geomspace(2.0 / (levels + 1), 8.0 / levels, 501), key=error))
+
+
+class RoundedWeights(nn.Module):
+    """Rounds weights symmetrically, with one step per output channel.
+
+    Args:
+        bits: At least 2; the levels are -(2^(bits-1) - 1) to 2^(bits-1) - 1.
+        shape: Shape of the weights, output channels first.
+    """
+
+    zeros: Tensor
+
+    def __init__(self, bits: int, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.levels = 2 ** (bits - 1) - 1
+        self.per_channel = tuple(range(1, len(shape)))
+        count = int(np.prod(shape[1:]))
+        self.step = normal_step(self.levels) / count**0.5  # times the norm: times the RMS
+        self.register_buffer("zeros", torch.zeros(shape[0], dtype=torch.int32), persistent=False)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Rounds; the step follows the present weights."""
+        norm = torch.linalg.vector_norm(weight.detach(), dim=self.per_channel)
+        step = norm.mul_(self.step).clamp_(min=_TINY)
+        return torch.fake_quantize_per_channel_affine(
+            weight, step, self.zeros, 0, -self.levels, self.levels
+        )
+
+
+class _Nearest(torch.autograd.Function):
+    """Rounds to multiples of a step; the gradient passes as if nothing had happened."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, step: float) -> Tensor:
+        return x.div(step).round_().mul_(step)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient, None
+
+
+class RoundedActivations(nn.Module):
+    """Rounds activations with one step per tensor.
+
+    The step follows the mean square of the batches seen in training, newest weighted most.
+
+    Args:
+        bits: At least 2.
+        signed: Whether there are negative activations: the levels are then those of weights,
+            else 0 to 2^bits - 1.
+    """
+
+    mean_square: Tensor
+
+    def __init__(self, bits: int, *, signed: bool) -> None:
+        super().__init__()
+        self.top = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
+        self.bottom = -self.top if signed else 0
+        self.step = normal_step(self.top)
+        self.register_buffer("mean_square", torch.tensor(-1.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rounds a batch of any shape."""
+        if self.training:
+            newest = torch.linalg.vector_norm(x.detach()).square_().div_(x.numel())
+            # Negative until the first batch, whose statistics then count alone.
+            share = _NEWEST if self.mean_square >= 0 else 1.0
+            self.mean_square.lerp_(newest, share)
+        step = max(self.mean_square.sqrt().item(), _TINY) * self.step
+        # Torch's fake_quantize_per_tensor_affine goes number by number, in seven times the time.
+        clipped = functional.hardtanh(x, self.bottom * step, self.top * step)
+        return _Nearest.apply(clipped, step)
+
+
+class JoinedSources(nn.Module):
+    """Gathers the input of a layer from the outputs of earlier ones.
+
+    Args:
+        layer: The layer.
+        channels: Output channels of the network's input and of every layer before this one.
+
+    Raises:
+        DesignError: The sources do not give the channels that the layer expects.
+    """
+
+    def __init__(self, layer: Layer, channels: list[int]) -> None:
+        super().__init__()
+        self.adds = layer.join is Join.ADD
+        self.layers = [source.layer + 1 for source in layer.sources]
+        counts = []
+        for i, source in enumerate(layer.sources):
+            index, count = _gathered(source, channels[source.layer + 1])
+            counts.append(count)
+            self.register_buffer(f"channels{i}", index, persistent=False)
+        self.borrowed = sum(counts[1:])
+        given = counts[0] if self.adds else sum(counts)
+        if given != layer.C or self.borrowed > counts[0] * (1 if self.adds else layer.C):
+            raise DesignError(
+                f"layer {layer.name!r} cannot join its sources",
+                rule=f"{layer.C} input channels; no more are added than the first source has",
+                given=f"{layer.join.value} of " + " and ".join(map(str, counts)),
+                cure="correct the network family that made the graph",
+            )
+
+    def forward(self, outputs: list[Tensor]) -> Tensor:
+        """Joins.
+
+        Args:
+            outputs: The network's input, then the output of every layer so far, ``(n, c, h, w)``.
+        """
+        parts = []
+        for i, layer in enumerate(self.layers):
+            index = getattr(self, f"channels{i}")
+            x = outputs[layer]
+            parts.append(x if index is None else x.index_select(1, index))
+        if len(parts) == 1:
+            return parts[0]
+        if not self.adds:
+            return torch.cat(parts, dim=1)
+        added = parts[1] if len(parts) == 2 else torch.cat(parts[1:], dim=1)
+        return parts[0] + functional.pad(added, (0, 0, 0, 0, 0, parts[0].shape[1] - self.borrowed))
+
+
+def _gathered(source: Source, channels: int) -> tuple[Tensor | None, int]:
+    if source.channels is None or source.channels == tuple(range(channels)):
+        return None, channels
+    return torch.tensor(source.channels, dtype=torch.int64), len(source.channels)
+
+
+class Computation(nn.Module):
+    """One layer: join, round, compute, normalise and rectify.
+
+    Trainable numbers: the weights of the layer's row in the layer table; besides, twice K where
+    batch normalisation follows, and K (a bias, not rounded) where it does not.
+
+    Args:
+        layer: The layer.
+        channels: See `JoinedSources`.
+        signed: Whether its input may be negative.
+    """
+
+    def __init__(self, layer: Layer, channels: list[int], *, signed: bool) -> None:
+        super().__init__()
+        self.layer = layer
+        self.joined = JoinedSources(layer, channels)
+        self.rounded: nn.Module | None = None
+        self.rounded_weights: nn.Module | None = None
+        self.weight: nn.Parameter | None = None
+        self.bias: nn.Parameter | None = None
+        self.normalised = nn.BatchNorm2d(layer.K, momentum=_NEWEST) if layer.activated else None
+        if layer.activation_bits < _EXACT_BITS:
+            self.rounded = RoundedActivations(layer.activation_bits, signed=signed)
+        if layer.operator is Operator.POOL:
+            return
+        shape: tuple[int, ...] = (layer.K, layer.C // layer.groups)
+        if layer.operator is Operator.CONVOLUTION:
+            shape = (*shape, layer.kernel, layer.kernel)
+        self.weight = nn.Parameter(torch.empty(shape))
+        if not layer.activated:
+            self.bias = nn.Parameter(torch.zeros(layer.K))
+        if layer.weight_bits < _EXACT_BITS:
+            self.rounded_weights = RoundedWeights(layer.weight_bits, shape)
+
+    def forward(self, outputs: list[Tensor]) -> Tensor:
+        """Computes ``(n, K, image, image)`` from the outputs so far; see `JoinedSources`."""
+        x = self.joined(outputs)
+        if self.rounded is not None:
+            x = self.rounded(x)
+        x = self._compute(x)
+        if self.normalised is not None:
+            x = functional.relu_(self.normalised(x))
+        return x
+
+    def _compute(self, x: Tensor) -> Tensor:
+        layer = self.layer
+        if self.weight is None:
+            return functional.avg_pool2d(x, layer.kernel, layer.stride)
+        weight = self.weight if self.rounded_weights is None else self.rounded_weights(self.weight)
+        if layer.operator is Operator.LINEAR:
+            return functional.linear(x.flatten(1), weight, self.bias)[:, :, None, None]
+        padding = (layer.kernel - 1) // 2
+        return functional.conv2d(x, weight, self.bias, layer.stride, padding, groups=layer.groups)
+
+
+class QuantizedNetwork(nn.Module):
+    """A graph as a module: images ``(n, channels, image, image)`` to scores ``(n, classes)``.
+
+    Args:
+        graph: The network. Its images must not be negative.
+        generator: Draws the first weights; the global random state is neither read nor changed.
+
+    Raises:
+        DesignError: The graph contradicts itself, or has an operator that cannot be trained.
+    """
+
+    def __init__(self, graph: Graph, generator: torch.Generator) -> None:
+        super().__init__()
+        channels, signed = [graph.channels], [False]
+        self.computations = nn.ModuleList()
+        for layer in graph.layers:
+            if layer.operator is Operator.ADD:
+                raise DesignError(
+                    f"layer {layer.name!r} of the graph is an addition",
+                    rule="in a graph, an addition is the join of the layer that uses it",
+                )
+            below = any(signed[source.layer + 1] for source in layer.sources)
+            self.computations.append(Computation(layer, channels, signed=below))
+            channels.append(layer.K)
+            signed.append(not layer.activated and (below or layer.operator is not Operator.POOL))
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=generator)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scores of the classes, ``(n, classes)``, before any softmax."""
+        outputs = [images]
+        for computation in self.computations:
+            outputs.append(computation(outputs))
+        return outputs[-1].flatten(1)
