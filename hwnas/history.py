@@ -102,7 +102,7 @@ class History:
         self._front_losses = np.empty((0, len(problem.objectives)))
         reads = [e.reads for e in problem.costly]
         parts = frozenset().union(*reads) if reads and all(reads) else frozenset()
-        self._costly_columns = problem.space.columns_of(*(parts or problem.space.part_names))
+        self._costly_columns = problem.space.columns_of(*problem.space.read_by(parts))
         self._repeatable = all(e.deterministic for e in problem.evaluators)
         self.failures = 0
         self.seconds = 0.0

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from hwnas.evaluation.wrappers import Joined, distinct_metrics
 from hwnas.expressions import Constraint, Objective
 from hwnas.metrics import Goal, Measurements, Metric, Reason
 from hwnas.space import Space
+
+_USUAL_PARTS: Final = frozenset({"net", "quant", "hw", "map", "train"})
+"""Parts that a space may lack though an evaluator would read them, e.g. bits that are fixed."""
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -77,7 +80,7 @@ class Problem:
 
     def _check_reads(self) -> None:
         for evaluator in self.evaluators:
-            for part in sorted(evaluator.reads - set(self.space.part_names)):
+            for part in sorted(evaluator.reads - set(self.space.part_names) - _USUAL_PARTS):
                 raise ProblemError(
                     f"evaluator {evaluator.name!r} reads a part that the space does not have",
                     rule="parts of this space: " + ", ".join(self.space.part_names),

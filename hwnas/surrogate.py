@@ -207,8 +207,8 @@ class SurrogateSearch:
         predicted = np.array([d.metrics[self.spec.predicts] for d in designs])
         genomes = self.study.history.rows.genomes[numbers]
         space = self.plan.problem.space
-        reads = self.predicted.reads or space.part_names
-        projected = space.canonical(genomes)[:, space.columns_of(*reads)]
+        reads = space.columns_of(*space.read_by(self.predicted.reads))
+        projected = space.canonical(genomes)[:, reads]
         order = np.argsort(predicted, kind="stable")
         _, first = np.unique(projected[order], axis=0, return_index=True)
         different = order[np.sort(first)]

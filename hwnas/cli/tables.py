@@ -42,7 +42,16 @@ def front_table(front: Front) -> Table:
     problem = front.problem
     objectives = [objective.name for objective in problem.objectives]
     limited = sorted({name for c in problem.constraints for name in c.metrics} - set(objectives))
-    table = Table(title=f"Pareto front: {len(front)} designs", title_justify="left")
+    legend = (
+        f"{part}: {' '.join(g.name.partition('.')[2] for g in problem.space.genes if g.part == part)}"
+        for part in problem.space.part_names
+    )
+    table = Table(
+        title=f"Pareto front: {len(front)} designs",
+        title_justify="left",
+        caption="\n".join(legend),
+        caption_justify="left",
+    )
     table.add_column("design", justify="right")
     for name in (*objectives, *limited):
         table.add_column(name, justify="right", no_wrap=True)
@@ -59,12 +68,11 @@ def front_table(front: Front) -> Table:
 
 
 def genes_of(problem: Problem, design: FrontDesign, part: str) -> str:
-    """The active genes of a part, as ``name=value`` words."""
-    units = {gene.name: gene.unit for gene in problem.space.genes}
+    """The values of a part's genes, in the order of the space; ``-`` for a sleeping one."""
     return " ".join(
-        f"{name.partition('.')[2]}={shown(value, units[name])}"
-        for name, value in design.genes.items()
-        if name.partition(".")[0] == part
+        shown(design.genes[gene.name], gene.unit) if gene.name in design.genes else "-"
+        for gene in problem.space.genes
+        if gene.part == part
     )
 
 

@@ -134,7 +134,7 @@ class Cached(Wrapper):
         self._kept: dict[tuple[float, int, bytes], Measurements] = {}
 
     def _keys(self, designs: Designs, fidelity: float) -> list[tuple[float, int, bytes]]:
-        columns = designs.space.columns_of(*(self.reads or designs.space.part_names))
+        columns = designs.space.columns_of(*designs.space.read_by(self.reads))
         projected = np.ascontiguousarray(designs.genomes[:, columns])
         return [(fidelity, designs.seed, key) for key in keys(projected)]
 

@@ -287,7 +287,7 @@ class PredictedMetric(Evaluator):
 
     def _projected(self, designs: Designs) -> tuple[Designs, Ints]:
         """The designs that differ in what is read, and for each design its row there."""
-        return designs.part(*(self.reads or designs.space.part_names))
+        return designs.part(*designs.space.read_by(self.reads))
 
 
 def fit_metric(

@@ -269,4 +269,4 @@ def _box(study: Study) -> Box | None:
 
 def _best(front: tuple[FrontDesign, ...], objective: Quantity) -> int:
     sign = 1.0 if objective.goal is Goal.MINIMIZE else -1.0
-    return min(front, key=lambda design: (sign * design.objectives[objective.name])).number
+    return min(front, key=lambda design: sign * design.objectives[objective.name]).number

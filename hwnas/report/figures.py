@@ -60,7 +60,9 @@ def plane(objectives: Sequence[Quantity], points: Points, pair: tuple[int, int])
     figure = go.Figure(_plane_traces(objectives, points, pair))
     for name, j in zip(("xaxis", "yaxis"), pair, strict=True):
         figure.update_layout({name: _points_axis(objectives, points, j)})
-    return figure.update_layout(legend=_LEGEND, margin={"l": 60, "r": 20, "t": 40, "b": 55})
+    return figure.update_layout(
+        legend=_LEGEND, showlegend=True, margin={"l": 60, "r": 20, "t": 40, "b": 55}
+    )
 
 
 def matrix(objectives: Sequence[Quantity], points: Points) -> go.Figure:
@@ -214,7 +216,11 @@ def _plane_traces(
     shown = [objectives[j] for j in pair]
     third = next((j for j in range(3) if j not in pair), None) if len(objectives) == 3 else None
     looks: tuple[tuple[str, Cloud, dict[str, Any]], ...] = (
-        ("infeasible", points.infeasible, {"color": INFEASIBLE, "size": 5, "symbol": "x-thin-open"}),
+        (
+            "infeasible",
+            points.infeasible,
+            {"color": INFEASIBLE, "size": 5, "symbol": "x-thin-open"},
+        ),
         ("feasible", points.feasible, {"color": FEASIBLE, "size": 5, "symbol": "circle-open"}),
         ("front", points.front, {"color": FRONT, "size": 8, "symbol": "diamond"}),
     )
@@ -292,9 +298,7 @@ def _scale(objectives: Sequence[Quantity], points: Points, objective: int) -> Sc
     return Scale.fitting(drawn.column(objective), objectives[objective])
 
 
-def _points_axis(
-    objectives: Sequence[Quantity], points: Points, objective: int
-) -> dict[str, Any]:
+def _points_axis(objectives: Sequence[Quantity], points: Points, objective: int) -> dict[str, Any]:
     clouds = (points.front, points.feasible, points.infeasible)
     values = [v for cloud in clouds for v in cloud.column(objective)]
     return _axis(objectives[objective], _scale(objectives, points, objective), values)

@@ -44,9 +44,9 @@ def write_report(study: Study, folder: str | Path, *, name: str | None = None) -
 
     `front.csv` has one row per design of the front: ``number``, objectives, further metrics and
     genes under their own names, as numbers at rest, so that
-    ``pandas.read_csv(path, float_precision="round_trip")`` gives `Front.table` back; units are in
-    `front.json`. A field is empty where a gene is inactive. Of an empty front there are the
-    headings.
+    ``pandas.read_csv(path, engine="python")`` gives `Front.table` back to the last digit; units
+    are in `front.json`. A field is empty where a gene is inactive. Of an empty front there are
+    the headings.
 
     Args:
         study: A study, finished or not.
@@ -78,14 +78,19 @@ def write_report(study: Study, folder: str | Path, *, name: str | None = None) -
 
 
 def table(study: Study) -> pandas.DataFrame:
-    """The front as `Front.table` gives it; only the headings where the front is empty."""
+    """The front as `Front.table` gives it, its columns in the order of evaluators and genome.
+
+    Of an empty front there are all columns and no rows.
+    """
     import pandas
 
-    if len(study.history.front):
-        return Front.of(study.history).table()
     objectives = [objective.name for objective in study.problem.objectives]
     others = [metric for metric in study.problem.metrics if metric not in objectives]
-    return pandas.DataFrame(columns=["number", *objectives, *others, *study.problem.space.names])
+    columns = ["number", *objectives, *others, *study.problem.space.names]
+    if not len(study.history.front):
+        return pandas.DataFrame(columns=columns)
+    front = Front.of(study.history).table()
+    return front[[column for column in columns if column in front]]
 
 
 def to_json(contents: Record) -> dict[str, Any]:
@@ -100,6 +105,7 @@ def to_json(contents: Record) -> dict[str, Any]:
         for e in contents.facts.evaluators
     ]
     facts["options"] = dict(contents.facts.options)
+    metrics = [q.name for e in contents.facts.evaluators for q in e.metrics]
     volume = contents.trace.hypervolume
     return {
         "format": _FORMAT,
@@ -110,7 +116,10 @@ def to_json(contents: Record) -> dict[str, Any]:
         "metrics": [_quantity(q) for q in contents.metrics],
         "genes": [{"name": q.name, "unit": q.unit} for q in contents.genes],
         "why_empty": contents.why_empty,
-        "designs": [asdict(design) for design in contents.designs],
+        "designs": [
+            asdict(design) | {"metrics": {name: design.metrics[name] for name in metrics}}
+            for design in contents.designs
+        ],
     }
 
 

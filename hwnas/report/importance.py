@@ -123,9 +123,7 @@ def _columns(space: Space, genomes: Ints, seed: int) -> Floats:
     return columns
 
 
-def _importance(
-    name: str, space: Space, columns: Floats, target: Floats, seed: int
-) -> Importance:
+def _importance(name: str, space: Space, columns: Floats, target: Floats, seed: int) -> Importance:
     n = len(target)
     if np.ptp(target) <= 1e-12 * np.abs(target).max():
         return Importance(name, n, 0.0, (), "all designs have the same value")

@@ -34,9 +34,10 @@ def page(record: Record) -> str:
     """
     from plotly.offline import get_plotlyjs
 
+    alone = len(record.objectives) == 1
     sections = [
-        ("front", "The front", _front(record)),
-        ("designs", "Designs on the front", _designs(record)),
+        ("front", "The best value" if alone else "The front", _front(record)),
+        ("designs", "The best designs" if alone else "Designs on the front", _designs(record)),
         ("progress", "Hypervolume against evaluations", _progress(record)),
         ("genes", "Which genes matter", _genes(record)),
         ("parallel", "Genes and objectives side by side", _parallel(record)),
@@ -72,8 +73,9 @@ def page(record: Record) -> str:
 
 def _lead(record: Record) -> str:
     facts = record.facts
+    front = "best" if len(record.objectives) == 1 else "on the Pareto front"
     found = (
-        f"{_count(len(record.designs), 'design')} on the Pareto front of"
+        f"{_count(len(record.designs), 'design')} {front} of"
         if record.designs
         else "No feasible design among"
     )
@@ -160,7 +162,7 @@ def _best(record: Record) -> str:
             ]
         )
     head = ["best in", "design", *(escape(o.name) for o in record.objectives)]
-    return _table("The ends of the front", head, rows)
+    return _table("The ends of the front" if len(rows) > 1 else "The best", head, rows)
 
 
 def _designs(record: Record) -> str:
@@ -175,15 +177,12 @@ def _designs(record: Record) -> str:
     ]
     words = [any(isinstance(get(d), str) for d in kept) for _, get in cells]
     head = '<th scope="col"><button type="button">design</button></th>' + "".join(
-        f'<th scope="col"{_class(word)}><button type="button">'
-        f"{_breakable(q.name)}{q.arrow}</button></th>"
+        f'<th scope="col"{_class(word)}><button type="button">{_heading(q)}</button></th>'
         for (q, _), word in zip(cells, words, strict=True)
     )
     body = "".join(
         f'<tr id="design-{d.number}"><th scope="row" data-v="{d.number}">{d.number}</th>'
-        + "".join(
-            _cell(q, get(d), word) for (q, get), word in zip(cells, words, strict=True)
-        )
+        + "".join(_cell(q, get(d), word) for (q, get), word in zip(cells, words, strict=True))
         + "</tr>\n"
         for d in kept
     )
@@ -240,9 +239,7 @@ def _getter(field: str, name: str) -> Callable[[FrontDesign], Choice | None]:
 def _cell(quantity: Quantity, value: Choice | None, word: bool) -> str:
     if value is None:
         return f'<td data-v=""{_class(word)}>–</td>'
-    return (
-        f'<td data-v="{escape(str(value))}"{_class(word)}>{escape(quantity.show(value))}</td>'
-    )
+    return f'<td data-v="{escape(str(value))}"{_class(word)}>{escape(quantity.show(value))}</td>'
 
 
 def _class(word: bool) -> str:
@@ -318,21 +315,19 @@ def _parallel(record: Record) -> str:
         )
     if found.front_left_out:
         text += f" {found.front_left_out:,} designs of the front are left out."
-    width = 105 * (len(found.genes) + len(found.objectives)) + 120
+    width = 90 * (len(found.genes) + len(found.objectives)) + 100
     return _figure("coordinates", figures.parallel(found), text, 480, width)
 
 
 def _outcomes(record: Record) -> str:
-    rows = [
-        [escape(o.text), f"{o.designs:,}", escape(o.example)] for o in record.facts.outcomes
-    ]
+    rows = [[escape(o.text), f"{o.designs:,}", escape(o.example)] for o in record.facts.outcomes]
     text = _table("Designs", ["outcome", "designs", "most frequent note"], rows)
     limits = [
         [escape(limit.text), f"{limit.violated:,}", f"{limit.known:,}"]
         for limit in record.facts.limits
     ]
     if limits:
-        head = ["constraint", "designs that violate it", "of so many that were measured"]
+        head = ["constraint", "violated by", "designs checked"]
         text += _table("Constraints", head, limits)
     return text
 
@@ -397,8 +392,10 @@ def _table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     )
 
 
-def _breakable(name: str) -> str:
-    return escape(name).replace(".", ".<wbr>").replace("_", "_<wbr>")
+def _heading(quantity: Quantity) -> str:
+    """A name that may be broken at its dots, its arrow kept with it."""
+    name = escape(quantity.name).replace(".", ".<wbr>").replace("_", "_<wbr>")
+    return name + quantity.arrow.replace(" ", "&nbsp;")
 
 
 def _count(n: int, noun: str) -> str:

@@ -92,6 +92,4 @@ def thin(rows: Ints, most: int, seed: int) -> Ints:
 
 
 def _cloud(rows: Ints, values: Floats) -> Cloud:
-    return Cloud(
-        tuple(map(int, rows)), tuple(tuple(map(float, value)) for value in values[rows])
-    )
+    return Cloud(tuple(map(int, rows)), tuple(tuple(map(float, value)) for value in values[rows]))

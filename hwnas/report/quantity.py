@@ -1,4 +1,4 @@
-"""What a report shows of a number: its name, its unit, a fitting prefix, and which way is better."""
+"""What a report shows of a number: name, unit, a fitting prefix, and which way is better."""
 
 from __future__ import annotations
 

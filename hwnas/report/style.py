@@ -35,7 +35,8 @@ figure { margin: 0 0 1rem; min-width: 0; }
 .plot { width: 100%; }
 .empty { background: var(--card); border-left: 4px solid #d55e00; padding: .8rem 1rem;
   white-space: pre-wrap; overflow-wrap: anywhere; }
-table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
+table { margin-top: .8rem; border-collapse: collapse; font-size: .88rem;
+  font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--soft); padding-bottom: .3rem; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--rule); text-align: left;
   vertical-align: top; }
@@ -77,10 +78,14 @@ JS: Final = """
     const place = document.getElementById(source.dataset.plot);
     const {data, layout} = JSON.parse(source.textContent);
     const known = place.classList.contains("js-plotly-plot");
+    if (layout.scene && place.clientWidth < 480)
+      for (const axis of "xyz") layout.scene.camera.eye[axis] *= 1.25;
     const buttons = ["toImage", ...(layout.scene ? ["resetCameraDefault3d"] : [])];
     Plotly.react(place, data, {...layout, template: theme()},
       {responsive: true, displaylogo: false, modeBarButtons: [buttons]});
-    if (!known) place.on("plotly_click", event => choose(event.points[0].customdata));
+    if (known) return;
+    place.on("plotly_click", event => choose(event.points[0].customdata));
+    new ResizeObserver(() => Plotly.Plots.resize(place)).observe(place);
   });
   const sort = button => {
     const head = button.closest("th"), table = head.closest("table"), body = table.tBodies[0];

@@ -76,6 +76,4 @@ def trace(study: Study) -> Trace:
         hypervolumes.append(yardstick.hypervolume(losses))
         found = losses.min(axis=0) * signs if len(losses) else (None,) * len(signs)
         best.append(tuple(None if v is None else float(v) for v in found))
-    return Trace(
-        tuple(map(int, counts)), tuple(evaluations), tuple(hypervolumes), tuple(best)
-    )
+    return Trace(tuple(map(int, counts)), tuple(evaluations), tuple(hypervolumes), tuple(best))

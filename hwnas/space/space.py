@@ -169,6 +169,15 @@ class Space:
                 )
         return np.array([j for j, g in enumerate(self.genes) if g.part in parts], dtype=np.int64)
 
+    def read_by(self, reads: frozenset[str]) -> tuple[str, ...]:
+        """The parts of this space that count for somebody who reads some parts.
+
+        Args:
+            reads: Part names; empty means all. Parts that the space does not have do not vary
+                in it, so they do not count.
+        """
+        return tuple(part for part in self.part_names if not reads or part in reads)
+
     def part(self, *parts: str) -> Space:
         """The space of some parts of the genome only."""
         columns = self.columns_of(*parts)

@@ -1,0 +1,258 @@
+"""Checks of what parts say about designs: layers, graphs, bit widths, accelerators.
+
+They belong to the suite of spaces; each takes designs, and skips where a part is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, Final
+
+import numpy as np
+
+from hwnas.arrays import Ints
+from hwnas.design.designs import Designs
+from hwnas.design.graph import Graph, Join, Layer, Source
+from hwnas.design.layers import FLOAT_BITS, LayerTable, Operator
+from hwnas.design.parts import AcceleratorTemplate, NetworkFamily, QuantizationPolicy
+from hwnas.testing.check import nothing_to_check, require
+
+_GRAPHS = 16
+_COUNTS: Final = ("N", "K", "C", "P", "Q", "R", "S", "stride", "groups")
+
+
+def _family(designs: Designs) -> NetworkFamily:
+    family = designs.space.parts.get("net")
+    if not isinstance(family, NetworkFamily):
+        nothing_to_check("the space has no network family")
+    return family
+
+
+def _table(designs: Designs) -> LayerTable:
+    _family(designs)
+    return designs.layers
+
+
+def layer_rows_make_sense(designs: Designs) -> None:
+    """Layer rows ascend by design, every design has some, and their numbers are possible."""
+    table = _table(designs)
+    for field in fields(table):
+        column = getattr(table, field.name)
+        if field.name == "n":
+            require(column == len(designs), f"{column} designs in the table, not {len(designs)}")
+            continue
+        kind = np.float64 if field.name == "density" else np.int64
+        require(
+            column.shape == (len(table),) and column.dtype == kind,
+            f"column {field.name} is {column.dtype} {column.shape}, not {kind} ({len(table)},)",
+        )
+    require((np.diff(table.design) >= 0).all(), "the rows are not sorted by design")
+    require(
+        np.array_equal(np.unique(table.design), np.arange(len(designs))), "a design has no layer"
+    )
+    for name in _COUNTS:
+        require((getattr(table, name) >= 1).all(), f"{name} is less than 1 somewhere")
+    known = {int(operator) for operator in Operator}
+    require(set(table.operator.tolist()) <= known, "an operator is unknown")
+    require((table.cell >= 0).all(), "a cell is negative")
+    require(((table.density > 0) & (table.density <= 1)).all(), "a density is not in (0, 1]")
+    bits = np.concatenate([table.weight_bits, table.activation_bits])
+    require(((bits >= 1) & (bits <= FLOAT_BITS)).all(), "bits are not between 1 and 32")
+
+
+def layer_rows_have_work(designs: Designs) -> None:
+    """Groups divide the channels; rows with weights have MACs and the others none."""
+    table = _table(designs)
+    require((table.C % table.groups == 0).all(), "C is not a multiple of groups somewhere")
+    require((table.K % table.groups == 0).all(), "K is not a multiple of groups somewhere")
+    working = np.isin(table.operator, (int(Operator.CONVOLUTION), int(Operator.LINEAR)))
+    require((table.macs[working] > 0).all(), "a convolution or linear layer has no MACs")
+    require((table.macs[~working] == 0).all(), "a pooling or an addition has MACs")
+    linear = table.operator == int(Operator.LINEAR)
+    for name in ("P", "Q", "R", "S"):
+        require((getattr(table, name)[linear] == 1).all(), f"a linear layer has {name} != 1")
+
+
+def layer_rows_do_not_depend_on_the_batch(designs: Designs) -> None:
+    """A design has the same layers alone, in a batch and in another order; no design has none."""
+    table = _table(designs)
+    require(len(designs[:0].layers) == 0, "an empty batch has layers")
+    for i in range(min(len(designs), _GRAPHS)):
+        _check_equal(table.take([i]), designs[i : i + 1].layers, f"design {i} alone")
+    order = np.arange(len(designs))[::-1]
+    _check_equal(table.take(order.tolist()), designs[order].layers, "in another order")
+
+
+def sleeping_genes_change_no_layer(designs: Designs) -> None:
+    """Genes that are not active do not change the layers."""
+    family, space = _family(designs), designs.space
+    rng = np.random.default_rng(len(designs))
+    awake = rng.integers(0, space.cardinalities, size=designs.genomes.shape)
+    other = np.where(designs.active, designs.genomes, awake)
+    expected = family.layers(designs.columns, len(designs))
+    _check_equal(expected, family.layers(space.decode(other), len(designs)), "with sleeping genes")
+
+
+def _check_equal(a: LayerTable, b: LayerTable, where: str) -> None:
+    for field in fields(a):
+        left, right = getattr(a, field.name), getattr(b, field.name)
+        require(np.array_equal(left, right), f"{field.name} differs {where}: {left}, {right}")
+
+
+def graphs_are_sound(designs: Designs) -> None:
+    """Layers draw on earlier ones, on channels these have; channels and images add up."""
+    _family(designs)
+    for design in designs[:_GRAPHS]:
+        graph = design.graph
+        require(bool(graph.layers), "a graph has no layers")
+        names = [layer.name for layer in graph.layers]
+        require(len(set(names)) == len(names), f"a layer's name occurs twice: {names}")
+        for index, layer in enumerate(graph.layers):
+            _check_layer(graph, index, layer)
+        last = graph.layers[-1]
+        require(graph.classes == last.K, f"{last.K} scores for {graph.classes} classes")
+
+
+def _check_layer(graph: Graph, index: int, layer: Layer) -> None:
+    where = f"layer {layer.name}"
+    require(bool(layer.sources), f"{where} has no source")
+    taken, images = [], set()
+    for source in layer.sources:
+        require(-1 <= source.layer < index, f"{where} draws on layer {source.layer}")
+        channels = _channels(graph, source)
+        require(
+            np.array_equal(channels, np.unique(channels))
+            and (channels < _width(graph, source.layer)).all()
+            and (channels >= 0).all()
+            and len(channels) > 0,
+            f"{where} takes channels {channels.tolist()} of {_width(graph, source.layer)}",
+        )
+        taken.append(len(channels))
+        images.add(_image(graph, source.layer))
+    require(len(images) == 1, f"{where} joins images of sizes {sorted(images)}")
+    if layer.join is Join.CONCATENATE:
+        require(sum(taken) == layer.C, f"{where} has C = {layer.C}, its sources {taken}")
+    else:
+        require(taken[0] == layer.C, f"{where} has C = {layer.C}, its first source {taken[0]}")
+        require(max(taken) <= layer.C, f"{where} adds {taken} channels onto {layer.C}")
+    before = images.pop()
+    padding = 0 if layer.operator is Operator.POOL else layer.kernel - 1
+    if layer.operator is not Operator.LINEAR:
+        image = (before + padding - layer.kernel) // layer.stride + 1
+        require(layer.image == image, f"{where} has image {layer.image}, it computes {image}")
+
+
+def _width(graph: Graph, layer: int) -> int:
+    return graph.channels if layer < 0 else graph.layers[layer].K
+
+
+def _image(graph: Graph, layer: int) -> int:
+    return graph.image if layer < 0 else graph.layers[layer].image
+
+
+def _channels(graph: Graph, source: Source) -> Ints:
+    if source.channels is None:
+        return np.arange(_width(graph, source.layer))
+    return np.array(source.channels, dtype=np.int64)
+
+
+def graphs_agree_with_layer_rows(designs: Designs) -> None:
+    """The graph of a design and its rows of the layer table describe the same network."""
+    table = _table(designs)
+    for i, design in enumerate(designs[:_GRAPHS]):
+        rows = table.take([i])
+        added = rows.operator == int(Operator.ADD)
+        graph = design.graph
+        expected: dict[str, list[Any]] = {name: [] for name in _LAYER_COLUMNS}
+        for layer in graph.layers:
+            for name, value in _LAYER_COLUMNS.items():
+                expected[name].append(value(layer))
+        for name, values in expected.items():
+            found = getattr(rows, name)[~added]
+            require(
+                found.tolist() == values,
+                f"{name} of {design.config}: table {found.tolist()}, graph {values}",
+            )
+        borrowed = sum(_added_activations(graph, layer) for layer in graph.layers)
+        require(
+            int(rows.outputs[added].sum()) == borrowed,
+            f"{design.config}: the table adds {rows.outputs[added]} activations, "
+            f"the graph {borrowed}",
+        )
+
+
+_LAYER_COLUMNS: Final[dict[str, Callable[[Layer], int]]] = {
+    "operator": lambda layer: int(layer.operator),
+    "C": lambda layer: layer.C,
+    "K": lambda layer: layer.K,
+    "P": lambda layer: layer.image,
+    "Q": lambda layer: layer.image,
+    "R": lambda layer: layer.kernel,
+    "S": lambda layer: layer.kernel,
+    "stride": lambda layer: layer.stride,
+    "groups": lambda layer: layer.groups,
+    "weight_bits": lambda layer: layer.weight_bits,
+    "activation_bits": lambda layer: layer.activation_bits,
+    "cell": lambda layer: layer.cell,
+}
+
+
+def _added_activations(graph: Graph, layer: Layer) -> int:
+    """What an addition in front of a layer computes: the channels added, at their image."""
+    if layer.join is Join.CONCATENATE:
+        return 0
+    channels = sum(len(_channels(graph, source)) for source in layer.sources[1:])
+    return channels * _image(graph, layer.sources[0].layer) ** 2
+
+
+def bits_are_whole_and_possible(designs: Designs) -> None:
+    """A policy gives every row weight bits and activation bits, whole numbers from 1 to 32."""
+    policy = designs.space.parts.get("quant")
+    if not isinstance(policy, QuantizationPolicy):
+        nothing_to_check("the space has no quantization policy")
+    everybody = np.repeat(np.arange(len(designs)), 2)
+    cell = np.tile(np.array([0, 1]), len(designs))
+    for bits in policy.bits(designs.columns, everybody, cell):
+        require(
+            bits.shape == cell.shape and bits.dtype == np.int64,
+            f"bits are {bits.dtype} {bits.shape}, not int64 {cell.shape}",
+        )
+        require(((bits >= 1) & (bits <= FLOAT_BITS)).all(), f"bits {bits} are not 1 to 32")
+    backwards = policy.bits(designs.columns, everybody[::-1], cell[::-1])
+    forwards = policy.bits(designs.columns, everybody, cell)
+    for one, other in zip(forwards, backwards, strict=True):
+        require(np.array_equal(one, other[::-1]), "the order of the rows changes their bits")
+
+
+def accelerators_have_their_parameters(designs: Designs) -> None:
+    """A template gives one value per design and parameter; numbers are finite, none negative."""
+    template = designs.space.parts.get("hw")
+    if not isinstance(template, AcceleratorTemplate):
+        nothing_to_check("the space has no accelerator template")
+    whole = designs.accelerators
+    require(bool(whole), "the template has no parameter")
+    for name, column in whole.items():
+        require(column.shape == (len(designs),), f"{name} has shape {column.shape}")
+        if np.issubdtype(column.dtype, np.number):
+            numbers = column.astype(np.float64)
+            require((np.isfinite(numbers) & (numbers >= 0)).all(), f"{name} is {numbers}")
+    for i in range(min(len(designs), _GRAPHS)):
+        alone = designs[i : i + 1].accelerators
+        require(
+            {name: column[i] for name, column in whole.items()}
+            == {name: column[0] for name, column in alone.items()},
+            f"design {i} has other parameters alone than in a batch",
+        )
+
+
+CHECKS: Final[tuple[Callable[[Designs], None], ...]] = (
+    layer_rows_make_sense,
+    layer_rows_have_work,
+    layer_rows_do_not_depend_on_the_batch,
+    sleeping_genes_change_no_layer,
+    graphs_are_sound,
+    graphs_agree_with_layer_rows,
+    bits_are_whole_and_possible,
+    accelerators_have_their_parameters,
+)
