@@ -233,10 +233,10 @@ def _this_machine_only(app: WSGIApplication, storage: BaseStorage) -> WSGIApplic
 
 
 def _constraints(trial: FrozenTrial) -> list[float]:
-    by_name = getattr(trial, "constraints", None)  # Optuna 5
-    if by_name is not None:
-        return list(by_name.values())
-    return list(trial.system_attrs.get("constraints") or ())
+    """By name, as Optuna 5 stores them, after those in a list, as Optuna 4 does."""
+    attributes = trial.system_attrs
+    named = [v for key, v in attributes.items() if key.startswith("constraints:")]
+    return [*(attributes.get("constraints") or ()), *named]
 
 
 def _is_feasible(trial: FrozenTrial) -> bool:

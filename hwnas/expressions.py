@@ -28,14 +28,15 @@ _GRAMMAR: Final = r"""
     constraint: sum COMPARISON sum
     objective: (GOAL ":"?)? (NAME "=")? sum
     ?sum: product | sum "+" product -> add | sum "-" product -> subtract
-    ?product: power | product "*" power -> multiply | product "/" power -> divide
-    ?power: unary | unary ("^" | "**") NUMBER -> raised
-    ?unary: atom | "-" unary -> negative
+    ?product: unary | product "*" unary -> multiply | product "/" unary -> divide
+    ?unary: power | "-" unary -> negative
+    ?power: atom | atom ("^" | "**") EXPONENT -> raised
     ?atom: "(" sum ")" | NUMBER UNIT? -> quantity | NAME "(" sum ")" -> call | NAME -> metric
     GOAL.2: /minimi[sz]e(?=[ :])|maximi[sz]e(?=[ :])/
     COMPARISON: "<=" | ">="
     NAME: /[A-Za-z_][A-Za-z0-9_]*/
     UNIT: /%|[A-Za-zµ]+\^?[0-9]?(\/[A-Za-zµ]+\^?[0-9]?)*/
+    EXPONENT: /-?(\d+(\.\d*)?|\.\d+)/
     NUMBER: /(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?/
     %ignore /[ \t]+/
 """
@@ -213,8 +214,9 @@ def _parse(text: str, start: str) -> Any:
     try:
         return _parser().parse(text.strip(), start=start)
     except UnexpectedInput as error:
-        column = max(getattr(error, "column", 1), 1) - 1
         shown = text.strip()
+        is_end = getattr(getattr(error, "token", None), "type", "") == "$END"
+        column = len(shown) if is_end else max(getattr(error, "column", 1), 1) - 1
         example = "area <= 4 mm2" if start == "constraint" else "minimize: edp = energy * latency"
         raise ExpressionError(
             f"cannot read the {start} {shown!r}",

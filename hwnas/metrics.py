@@ -118,10 +118,11 @@ class Measurements:
                 "feasible and reason contradict each other",
                 rule="reason is 0 exactly where the row is feasible",
             )
-        if set(self.columns) != {metric.name for metric in self.metrics}:
+        if sorted(self.columns) != sorted(metric.name for metric in self.metrics):
             raise MeasurementError(
                 "the columns are not the metrics",
-                rule="one column per metric: " + ", ".join(m.name for m in self.metrics),
+                rule="one column per metric, and no metric twice: "
+                + ", ".join(m.name for m in self.metrics),
                 given=", ".join(self.columns),
             )
         for metric in self.metrics:

@@ -56,6 +56,14 @@ class Problem:
         objectives: Sequence[Objective | str],
         constraints: Sequence[Constraint | str] = (),
     ) -> None:
+        for argument, given in (("objectives", objectives), ("constraints", constraints)):
+            if isinstance(given, str):
+                raise ProblemError(
+                    f"{argument} are a list",
+                    where=f"argument {argument}",
+                    given=repr(given),
+                    cure=f"{argument}=[{given!r}]",
+                )
         object.__setattr__(self, "space", space)
         object.__setattr__(self, "evaluators", tuple(evaluators))
         if not self.evaluators:
@@ -161,7 +169,9 @@ class Problem:
         worth = free.feasible.copy()
         names: list[str] = [""] * len(designs)
         for j in self.free_constraints:
-            broken = self.constraints[j].violation(free.columns) > 0
+            with np.errstate(all="ignore"):
+                # What has no value is not met either, and NaN compares as False.
+                broken = ~(self.constraints[j].violation(free.columns) <= 0)
             for i in np.flatnonzero(broken & worth):
                 names[i] = f"violates {self.constraints[j].text}"
             worth &= ~broken

@@ -42,10 +42,10 @@ def front_table(front: Front) -> Table:
     problem = front.problem
     objectives = [objective.name for objective in problem.objectives]
     limited = sorted({name for c in problem.constraints for name in c.metrics} - set(objectives))
-    legend = (
-        f"{part}: {' '.join(g.name.partition('.')[2] for g in problem.space.genes if g.part == part)}"
-        for part in problem.space.part_names
-    )
+    legend = []
+    for part in problem.space.part_names:
+        names = (gene.name for gene in problem.space.genes if gene.part == part)
+        legend.append(f"{part}: {' '.join(name.partition('.')[2] for name in names)}")
     table = Table(
         title=f"Pareto front: {len(front)} designs",
         title_justify="left",
@@ -85,11 +85,9 @@ def shown(value: Choice, unit: str) -> str:
 
 def verdict_table(verdict: Verdict) -> Table:
     """Predicted against measured."""
-    title = (
-        f"{verdict.metric}: predicted from {verdict.samples} samples, then measured "
-        f"(mean difference {show(verdict.mean_error, verdict.unit)})"
-    )
-    table = Table(title=title, title_justify="left")
+    title = f"{verdict.metric}, from {verdict.samples} samples"
+    mean = f"mean difference {show(verdict.mean_error, verdict.unit)}"
+    table = Table(title=title, title_justify="left", caption=mean, caption_justify="left")
     for name in ("design", "predicted", "measured"):
         table.add_column(name, justify="right")
     for design in verdict.designs:

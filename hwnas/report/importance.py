@@ -4,8 +4,10 @@ Permutation importance (L. Breiman, "Random forests", Machine Learning 45, 2001,
 Fisher, C. Rudin, F. Dominici, "All models are wrong, but many are useful", JMLR 20, 2019) of
 scikit-learn's gradient-boosted trees, taken on designs that the model was not fitted to.
 
-One column per gene. A sleeping gene gets a random value that it has elsewhere in the study: left
-marked as sleeping it would tell the model about the gene it depends on, and take its importance.
+One column per gene, its choice's index: trees take unordered choices apart by splitting again, and
+scikit-learn's categorical splits would pass over choices that fewer than ten designs have. A
+sleeping gene gets a random value that it has elsewhere in the study: left marked as sleeping it
+would tell the model about the gene it depends on, and take its importance.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hwnas.arrays import Bools, Floats, Ints
+from hwnas.arrays import Floats, Ints
 from hwnas.report.points import thin
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ _REPEATS: Final = 5
 _MOST_NUMBERS: Final = 2_000_000
 _LEAVES: Final = 6
 _LEAF_DESIGNS: Final = 3
-_MOST_CATEGORIES: Final = 255
 _STREAM: Final = 2
 
 
@@ -128,8 +129,7 @@ def _importance(name: str, space: Space, columns: Floats, target: Floats, seed: 
     if np.ptp(target) <= 1e-12 * np.abs(target).max():
         return Importance(name, n, 0.0, (), "all designs have the same value")
     varying = np.flatnonzero(np.ptp(columns, axis=0) > 0)
-    unordered = ~space.ordered & (space.cardinalities <= _MOST_CATEGORIES)
-    drops, scores = _drops(columns[:, varying], target, unordered[varying], seed)
+    drops, scores = _drops(columns[:, varying], target, seed)
     explained = max(0.0, float(np.mean(scores)))
     if explained < LEAST_EXPLAINED:
         note = "no pattern that holds on unseen designs: more designs are needed"
@@ -146,10 +146,11 @@ def _importance(name: str, space: Space, columns: Floats, target: Floats, seed: 
     )
 
 
-def _drops(
-    columns: Floats, target: Floats, unordered: Bools, seed: int
-) -> tuple[Floats, list[float]]:
-    """Drops of R^2 per gene over folds and repeats, ``(d, folds * repeats)``; R^2 per fold."""
+def _drops(columns: Floats, target: Floats, seed: int) -> tuple[Floats, list[float]]:
+    """Drops of R^2 per gene over folds and repeats, ``(d, folds * repeats)``; R^2 per fold.
+
+    Both are relative to the variance of all designs: that of the few in one fold is too uncertain.
+    """
     from sklearn.ensemble import HistGradientBoostingRegressor
     from sklearn.model_selection import KFold
     from threadpoolctl import threadpool_limits
@@ -160,21 +161,19 @@ def _drops(
     scores: list[float] = []
     for seen, unseen in KFold(_FOLDS, shuffle=True, random_state=state).split(columns):
         model = HistGradientBoostingRegressor(
-            max_leaf_nodes=_LEAVES,
-            min_samples_leaf=_LEAF_DESIGNS,
-            categorical_features=unordered,
-            random_state=state,
+            max_leaf_nodes=_LEAVES, min_samples_leaf=_LEAF_DESIGNS, random_state=state
         )
         # Inputs this small gain nothing from threads, and sums would depend on their number.
         with threadpool_limits(1):
             model.fit(columns[seen], target[seen])
-            score = _explained(model, columns[unseen], target[unseen])[0]
-            lost = [
-                score - _explained(model, copies, target[unseen])
+            wrong = _errors(model, columns[unseen], target[unseen])
+            more = [
+                _errors(model, copies, target[unseen]) - wrong
                 for copies in _shuffles(columns[unseen], rng)
             ]
-        scores.append(float(score))
-        drops.append(np.concatenate(lost).reshape(columns.shape[1], _REPEATS))
+        scores.append(1.0 - float(wrong[0]) / target.var())
+        lost = np.concatenate(more) / target.var()
+        drops.append(lost.reshape(columns.shape[1], _REPEATS))
     return np.concatenate(drops, axis=1), scores
 
 
@@ -193,10 +192,8 @@ def _shuffles(columns: Floats, rng: np.random.Generator) -> Iterator[Floats]:
         yield copies.reshape(-1, d)
 
 
-def _explained(model: Any, columns: Floats, target: Floats) -> Floats:
-    """R^2 of a model on copies of the same rows below each other, one number per copy."""
+def _errors(model: Any, columns: Floats, target: Floats) -> Floats:
+    """Mean squared errors on copies of the same rows below each other, one number per copy."""
     predicted = model.predict(columns).reshape(-1, len(target))
-    wrong = ((predicted - target) ** 2).sum(axis=1)
-    total = ((target - target.mean()) ** 2).sum()
-    explained: Floats = 1.0 - wrong / max(float(total), np.finfo(np.float64).tiny)
-    return explained
+    errors: Floats = ((predicted - target) ** 2).mean(axis=1)
+    return errors

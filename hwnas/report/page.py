@@ -109,19 +109,19 @@ def _front(record: Record) -> str:
     if m == 1 and record.trace.evaluations:
         caption = "The best value so far among the designs that meet all constraints."
         drawn = figures.best(objectives, record.trace)
-        parts.append(_figure("best", drawn, f"{caption} {_ARROWS}"))
+        parts.append(embedded("best", drawn, f"{caption} {_ARROWS}"))
     drawable = m > 1 and any(map(len, (points.front, points.feasible, points.infeasible)))
     if drawable and m == 2:
         drawn = figures.plane(objectives, points, (0, 1))
-        parts.append(_figure("plane", drawn, _cloud_caption(record), 520))
+        parts.append(embedded("plane", drawn, _cloud_caption(record), 520))
     if drawable and m >= 3:
         pairs = list(combinations(range(m), 2))[:_MOST_PAIRS]
         drawn_pairs = [
-            _figure(f"pair-{i}-{j}", figures.plane(objectives, points, (i, j)), "", 420)
+            embedded(f"pair-{i}-{j}", figures.plane(objectives, points, (i, j)), "", 420)
             for i, j in pairs
         ]
         if m == 3:
-            drawn_pairs.insert(0, _figure("room", figures.room(objectives, points), "", 420))
+            drawn_pairs.insert(0, embedded("room", figures.room(objectives, points), "", 420))
         parts.append(f'<div class="grid wide">{"".join(drawn_pairs)}</div>')
         parts.append(f'<p class="soft">{_cloud_caption(record)} {_pairs_caption(m)}</p>')
     return "".join(parts) + _best(record)
@@ -268,7 +268,7 @@ def _progress(record: Record) -> str:
         )
     ]
     head = ["objective", "best corner", "worst corner", "scale"]
-    return _figure("hypervolume", figures.hypervolume(record.trace), caption, 380) + _table(
+    return embedded("hypervolume", figures.hypervolume(record.trace), caption, 380) + _table(
         "The hypervolume's box", head, rows
     )
 
@@ -286,7 +286,7 @@ def _genes(record: Record) -> str:
             f"The model explains {found.explained:.0%} of the variance on designs it has not "
             f"seen ({found.designs:,} designs)."
         )
-        drawn = _figure(f"importance-{k}", figures.importance(found), text, 330)
+        drawn = embedded(f"importance-{k}", figures.importance(found), text, 330)
         parts.append(f"<div>{title}{drawn}</div>")
     how = (
         "A model of boosted trees predicts each objective from the genes. A bar says by how much "
@@ -316,7 +316,7 @@ def _parallel(record: Record) -> str:
     if found.front_left_out:
         text += f" {found.front_left_out:,} designs of the front are left out."
     width = 90 * (len(found.genes) + len(found.objectives)) + 100
-    return _figure("coordinates", figures.parallel(found), text, 480, width)
+    return embedded("coordinates", figures.parallel(found), text, 480, width)
 
 
 def _outcomes(record: Record) -> str:
@@ -361,8 +361,16 @@ def _making(record: Record) -> str:
     )
 
 
-def _figure(key: str, figure: Any, caption: str, height: int = 420, width: int = 0) -> str:
-    """A figure and its data; the script at the end of the page draws it."""
+def embedded(key: str, figure: Any, caption: str, height: int = 420, width: int = 0) -> str:
+    """A figure's place and its data as HTML; the script at the end of the page draws it.
+
+    Args:
+        key: The id of the place.
+        figure: A plotly figure; its theme is left out.
+        caption: HTML; empty for none.
+        height: In pixels.
+        width: The least width, in pixels; narrower screens scroll.
+    """
     drawn = json.loads(figure.to_json())
     drawn["layout"].pop("template", None)
     # "<" would end the script where a name says so.

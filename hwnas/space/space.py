@@ -447,6 +447,10 @@ class Space:
             exact &= ~active[:, j] | (index >= 0)
             if there is not None:
                 rows[:, there] = np.maximum(index, 0)
+        awake = to.active(rows)
+        for j, gene in enumerate(self.genes):
+            if gene.name in to._index:
+                exact &= ~active[:, j] | awake[:, to._index[gene.name]]
         return to.canonical(rows), exact
 
     def to_json(self) -> dict[str, Any]:
