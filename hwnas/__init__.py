@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hwnas.metrics import Metric as Metric
     from hwnas.metrics import Reason as Reason
     from hwnas.problem import Problem as Problem
-    from hwnas.search import Searcher as Searcher
+    from hwnas.searchers import Searcher as Searcher
     from hwnas.space import Gene as Gene
     from hwnas.space import Space as Space
     from hwnas.space import When as When
@@ -46,7 +46,7 @@ _HOME = {
     "hwnas.front": ("Front",),
     "hwnas.metrics": ("Goal", "Measurements", "Metric", "Reason"),
     "hwnas.problem": ("Problem",),
-    "hwnas.search": ("Searcher",),
+    "hwnas.searchers": ("Searcher",),
     "hwnas.space": ("Gene", "Space", "When"),
     "hwnas.study": ("Progress", "Study"),
 }
@@ -58,7 +58,6 @@ __all__ = sorted(_MODULE_OF)  # noqa: PLE0605 - a list of strings, made from the
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'hwnas' has no attribute {name!r}")
-    # `hwnas.search` is the function; importing the package of the same name would shadow it.
     value = getattr(import_module(_MODULE_OF[name]), name)
     globals()[name] = value
     return value

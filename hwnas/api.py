@@ -10,7 +10,7 @@ from hwnas.budget import Budget
 from hwnas.errors import ProblemError
 from hwnas.evaluation.interface import Evaluator
 from hwnas.problem import Problem
-from hwnas.search.interface import Searcher
+from hwnas.searchers.interface import Searcher
 from hwnas.space import Space
 from hwnas.study import Study
 

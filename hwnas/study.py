@@ -23,7 +23,7 @@ from hwnas.front import Front
 from hwnas.history import Block, History
 from hwnas.metrics import Measurements, Reason
 from hwnas.problem import Problem
-from hwnas.search.interface import Searcher
+from hwnas.searchers.interface import Searcher
 from hwnas.yardstick import Yardstick
 
 if TYPE_CHECKING:

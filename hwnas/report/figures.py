@@ -221,7 +221,11 @@ def _plane_traces(
             points.infeasible,
             {"color": INFEASIBLE, "size": 5, "symbol": "x-thin-open"},
         ),
-        ("feasible", points.feasible, {"color": FEASIBLE, "size": 5, "symbol": "circle-open"}),
+        (
+            "feasible",
+            points.feasible,
+            {"color": FEASIBLE, "size": 5, "symbol": "circle-open", "opacity": 0.7},
+        ),
         ("front", points.front, {"color": FRONT, "size": 8, "symbol": "diamond"}),
     )
     traces = []

@@ -15,7 +15,7 @@ from hwnas.arrays import Choice
 from hwnas.front import FrontDesign
 from hwnas.metrics import Goal
 from hwnas.report.contents import Record
-from hwnas.report.quantity import Quantity
+from hwnas.report.quantity import Quantity, pretty
 from hwnas.report.style import CSS, JS
 
 MOST_ROWS: Final = 300
@@ -129,12 +129,16 @@ def _front(record: Record) -> str:
 
 def _cloud_caption(record: Record) -> str:
     points = record.points
-    texts = [f"{_ARROWS} Grey crosses violate a constraint or are infeasible."]
+    texts = [_ARROWS]
+    if len(points.infeasible):
+        texts.append("Grey crosses violate a constraint or are infeasible.")
     if points.thinned:
         texts.append(f"{points.thinned:,} designs off the front were left out by chance.")
     if points.without_values:
         texts.append(f"{points.without_values:,} designs have no values to draw.")
-    return " ".join(texts) + " A click on a point of the front shows its row in the table."
+    if record.designs:
+        texts.append("A click on a point of the front shows its row in the table.")
+    return " ".join(texts)
 
 
 def _pairs_caption(objectives: int) -> str:
@@ -156,9 +160,9 @@ def _best(record: Record) -> str:
         design = by_number[number]
         rows.append(
             [
-                f"{escape(objective.name)}{objective.arrow}",
+                _heading(objective),
                 f'<a href="#design-{number}">{number}</a>',
-                *(escape(o.show(design.objectives[o.name])) for o in record.objectives),
+                *(_unbroken(o.show(design.objectives[o.name])) for o in record.objectives),
             ]
         )
     head = ["best in", "design", *(escape(o.name) for o in record.objectives)]
@@ -258,9 +262,9 @@ def _progress(record: Record) -> str:
     )
     rows = [
         [
-            f"{escape(o.name)}{o.arrow}",
-            escape(o.show(ideal)),
-            escape(o.show(reference)),
+            _heading(o),
+            _unbroken(o.show(ideal)),
+            _unbroken(o.show(reference)),
             "log" if o.logarithmic else "linear",
         ]
         for o, ideal, reference in zip(
@@ -352,7 +356,7 @@ def _making(record: Record) -> str:
             escape(e.name),
             escape(e.version),
             escape(e.expense),
-            escape(", ".join(f"{q.name} [{q.unit}]" for q in e.metrics)),
+            ", ".join(f"{escape(q.name)} [{escape(pretty(q.unit))}]" for q in e.metrics),
         ]
         for e in facts.evaluators
     ]
@@ -404,6 +408,10 @@ def _heading(quantity: Quantity) -> str:
     """A name that may be broken at its dots, its arrow kept with it."""
     name = escape(quantity.name).replace(".", ".<wbr>").replace("_", "_<wbr>")
     return name + quantity.arrow.replace(" ", "&nbsp;")
+
+
+def _unbroken(text: str) -> str:
+    return escape(text).replace(" ", "&nbsp;")
 
 
 def _count(n: int, noun: str) -> str:

@@ -19,7 +19,7 @@ from hwnas.arrays import Ints
 from hwnas.errors import SearcherError
 from hwnas.metrics import Measurements
 from hwnas.problem import Problem
-from hwnas.search.interface import Searcher
+from hwnas.searchers.interface import Searcher
 from hwnas.space import keys
 from hwnas.testing.check import Check, nothing_to_check, require
 from hwnas.testing.elsewhere import elsewhere, random_state

@@ -11,7 +11,7 @@ import numpy as np
 from hwnas.arrays import Ints
 from hwnas.errors import SearcherError
 from hwnas.problem import Problem
-from hwnas.search.interface import Searcher
+from hwnas.searchers.interface import Searcher
 from hwnas.space import keys
 
 

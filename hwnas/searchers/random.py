@@ -10,7 +10,7 @@ import numpy as np
 from hwnas.arrays import Ints
 from hwnas.errors import SearcherError
 from hwnas.problem import Problem
-from hwnas.search.interface import Searcher, unseen
+from hwnas.searchers.interface import Searcher, unseen
 
 
 class RandomSearch(Searcher):

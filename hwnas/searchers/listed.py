@@ -9,7 +9,7 @@ import numpy as np
 
 from hwnas.arrays import Ints
 from hwnas.problem import Problem
-from hwnas.search.interface import Searcher
+from hwnas.searchers.interface import Searcher
 
 
 class Listed(Searcher):

@@ -1,5 +1,5 @@
 """Searchers: one searcher, one file."""
 
-from hwnas.search.interface import Searcher, Told, unseen
+from hwnas.searchers.interface import Searcher, Told, unseen
 
 __all__ = ["Searcher", "Told", "unseen"]

@@ -16,8 +16,8 @@ import numpy as np
 from hwnas.arrays import Floats, Ints
 from hwnas.errors import SearcherError
 from hwnas.problem import Problem
-from hwnas.search.interface import Searcher, unseen
-from hwnas.search.operators import crossover, mutate
+from hwnas.searchers.interface import Searcher, unseen
+from hwnas.searchers.operators import crossover, mutate
 
 _ROUNDS = 10
 
