@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,14 @@ def quiet() -> Iterator[None]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     yield
     optuna.logging.set_verbosity(optuna.logging.INFO)
+
+
+@contextmanager
+def without_sync() -> Iterator[None]:
+    """For tests of many small writes that are not about power loss: a loaded disk is slow."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(journal.os, "fsync", lambda file: None)
+        yield
 
 
 class TestOptunasOwnSuite(StorageTestCase):
@@ -102,6 +111,7 @@ def marks(trials: list[FrozenTrial]) -> list[Any]:
 # ---------------------------------------------------------------- the end of the file
 
 
+@without_sync()
 def test_a_torn_end_at_every_byte_costs_at_most_the_last_record(tmp_path: Path) -> None:
     path = tmp_path / "study.journal"
     new_study(path, marks=3)
@@ -119,6 +129,7 @@ def test_a_torn_end_at_every_byte_costs_at_most_the_last_record(tmp_path: Path) 
         assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
+@without_sync()
 def test_a_journal_torn_in_its_first_record_starts_again(tmp_path: Path) -> None:
     path = tmp_path / "study.journal"
     new_study(path)
@@ -130,6 +141,7 @@ def test_a_journal_torn_in_its_first_record_starts_again(tmp_path: Path) -> None
 
 
 @given(tail=st.binary(min_size=1, max_size=200))
+@without_sync()
 def test_any_rubbish_at_the_end_is_taken_away_and_complete_lines_of_it_are_kept_aside(
     tmp_path_factory: pytest.TempPathFactory, tail: bytes
 ) -> None:
@@ -286,7 +298,7 @@ import errno, resource, sys
 from hwnas.journal import DurableJournal
 from optuna.storages import JournalStorage
 sys.path.insert(0, sys.argv[2])
-from test_journal import template
+from tests.test_journal import template
 
 writer = DurableJournal(sys.argv[1])
 storage = JournalStorage(writer)
@@ -313,7 +325,7 @@ print(stored)
 
 
 def python(code: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", code, *map(str, arguments), str(Path(__file__).parent)]
+    command = [sys.executable, "-c", code, *map(str, arguments), str(Path(__file__).parents[1])]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options)
 
 
@@ -435,8 +447,10 @@ def test_a_batch_begins_after_what_others_wrote(tmp_path: Path) -> None:
         st.tuples(st.integers(0, 2), st.integers(1, 3), st.booleans(), st.booleans()), max_size=12
     )
 )
+@without_sync()
 def test_writers_that_take_turns_agree_with_optuna_on_one_history(
-    tmp_path_factory: pytest.TempPathFactory, turns: list[tuple[int, int, bool, bool]]
+    tmp_path_factory: pytest.TempPathFactory,
+    turns: list[tuple[int, int, bool, bool]],
 ) -> None:
     path = tmp_path_factory.mktemp("turns") / "study.journal"
     new_study(path)
@@ -513,7 +527,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from hwnas.journal import DurableJournal
 sys.path.insert(0, sys.argv[4])
-from test_journal import template
+from tests.test_journal import template
 
 path, name, kind = sys.argv[1:4]
 backend = DurableJournal(path) if kind == "ours" else JournalFileBackend(path)
@@ -558,7 +572,7 @@ import os, random, signal, sys, time
 from optuna.storages import JournalStorage
 from hwnas.journal import DurableJournal
 sys.path.insert(0, sys.argv[2])
-from test_journal import template
+from tests.test_journal import template
 
 def work(life):
     # The grace counts for those killed just before they could name themselves in the lock.
