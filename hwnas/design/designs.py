@@ -127,20 +127,20 @@ class Designs:
         """One seed per design, drawn from the study's seed and the canonical genome.
 
         The position in the batch has no influence, nor has a gene outside the parts, so a design
-        gets the same seed in every batch, process and resumed run.
+        gets the same seed in every batch, process and resumed run, and designs that `part` puts
+        together get one.
 
         Args:
-            *parts: The parts of the genome that count; all if none is named.
+            *parts: The parts of the genome that count, as far as the space has them; all if none
+                is named.
             stream: Separates the streams of several users.
 
         Returns:
             ``n`` integers in [0, 2^63).
         """
-        wanted = set(parts or self.space.part_names)
-        return tuple(
-            _seed(self.seed, stream, {k: v for k, v in d.config.items() if _part(k) in wanted})
-            for d in self
-        )
+        projected, inverse = self.part(*self.space.read_by(frozenset(parts)))
+        seeds = [_seed(self.seed, stream, design.config) for design in projected]
+        return tuple(seeds[i] for i in inverse)
 
 
 @dataclass(frozen=True)
@@ -226,10 +226,6 @@ def _no_part(space: Space, prefix: str, kind: str) -> DesignError:
         given="parts: " + (", ".join(space.parts) or "none"),
         cure="build the space from parts, e.g. SkipNet().space() + SystolicArray().space()",
     )
-
-
-def _part(name: str) -> str:
-    return name.partition(".")[0]
 
 
 def _seed(seed: int, stream: str, config: Mapping[str, Choice]) -> int:

@@ -7,6 +7,7 @@ external simulators and measurements on a device are all an `Evaluator`.
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
@@ -114,8 +115,6 @@ class PerDesign(Evaluator):
             answer = self.measure(design, fidelity)
         except Exception as error:  # whatever a foreign evaluator raises is a failed row
             return Measurements.nothing(self.metrics, 1, Reason.RAISED, describe(error))
-        if isinstance(answer, Infeasible):
-            return Measurements.nothing(self.metrics, 1, answer.reason, answer.note)
         return checked_row(self.metrics, answer)
 
 
@@ -128,6 +127,12 @@ class Infeasible:
     """
 
     def __init__(self, note: str, reason: Reason = Reason.INFEASIBLE) -> None:
+        if reason not in (Reason.INFEASIBLE, Reason.DIVERGED):
+            raise MeasurementError(
+                "this is no reason for a design to be infeasible",
+                rule="Reason.INFEASIBLE or Reason.DIVERGED",
+                given=str(reason),
+            )
         self.note = note
         self.reason = reason
 
@@ -144,6 +149,8 @@ def checked_row(metrics: tuple[Metric, ...], answer: Any) -> Measurements:
     Numbers must be real, finite and not truth values: NaN, infinity, ``True`` or text would
     otherwise win every comparison.
     """
+    if isinstance(answer, Infeasible):
+        return Measurements.nothing(metrics, 1, answer.reason, answer.note)
     if not isinstance(answer, Mapping):
         note = f"the answer is a {type(answer).__name__}, not a mapping from metric to number"
         return Measurements.nothing(metrics, 1, Reason.BROKEN, note)
@@ -157,10 +164,14 @@ def checked_row(metrics: tuple[Metric, ...], answer: Any) -> Measurements:
         ):
             note = f"metric {metric.name!r} is {value!r}, not a number"
             return Measurements.nothing(metrics, 1, Reason.BROKEN, note)
-        if not np.isfinite(value):
-            note = f"metric {metric.name!r} is {value}"
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            note = f"metric {metric.name!r} is {number}"
             return Measurements.nothing(metrics, 1, Reason.NOT_FINITE, note)
-        values[metric.name] = float(value)
+        values[metric.name] = number
     return Measurements.of(metrics, {name: [value] for name, value in values.items()})
 
 
@@ -247,7 +258,7 @@ class FunctionEvaluator(Evaluator):
             yield np.array([i]), row
 
     def _named(self, answer: Any) -> Any:
-        if len(self.metrics) == 1 and not isinstance(answer, Mapping):
+        if len(self.metrics) == 1 and not isinstance(answer, Mapping | Infeasible):
             return {self.metrics[0].name: answer}
         return answer
 
@@ -268,17 +279,28 @@ def checked_batch(metrics: tuple[Metric, ...], n: int, answer: Any) -> Measureme
     columns: dict[str, Any] = {}
     for metric in metrics:
         try:
-            column = np.asarray(answer[metric.name], dtype=np.float64)
+            column = _numbers(answer[metric.name])
         except (KeyError, TypeError, ValueError) as error:
             return Measurements.nothing(metrics, n, Reason.BROKEN, describe(error))
+        if column.dtype.kind not in "iuf":
+            note = f"metric {metric.name!r} has values of type {column.dtype}, not numbers"
+            return Measurements.nothing(metrics, n, Reason.BROKEN, note)
         if column.shape != (n,):
             note = f"metric {metric.name!r} has shape {column.shape}, not ({n},)"
             return Measurements.nothing(metrics, n, Reason.BROKEN, note)
-        columns[metric.name] = column
+        columns[metric.name] = column.astype(np.float64)
     finite = np.all([np.isfinite(column) for column in columns.values()], axis=0)
     reason = np.where(finite, int(Reason.NONE), int(Reason.NOT_FINITE))
     notes = tuple("" if ok else "the answer is not finite" for ok in finite)
     return Measurements.of(metrics, columns, reason=reason, notes=notes)
+
+
+def _numbers(given: Any) -> Any:
+    """An array; ``None`` among numbers is a value that is missing."""
+    column = np.asarray(given)
+    if column.dtype.kind != "O" or any(isinstance(v, bool | str | bytes) for v in column.flat):
+        return column
+    return np.array([math.nan if v is None else v for v in column.flat], np.float64)
 
 
 class _Measures(Protocol):

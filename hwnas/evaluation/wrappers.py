@@ -11,7 +11,10 @@ from hwnas.design.designs import Designs
 from hwnas.errors import ProblemError
 from hwnas.evaluation.interface import ALL_PARTS, Chunk, Evaluator, Expense, collect
 from hwnas.metrics import Measurements, Metric
-from hwnas.space import keys
+from hwnas.space import Space, keys
+
+_Key = tuple[int, float, int, bytes]
+"""Which space, fidelity, the study's seed, the projected genome."""
 
 
 class Wrapper(Evaluator):
@@ -131,12 +134,19 @@ class Cached(Wrapper):
 
     def __init__(self, inner: Evaluator) -> None:
         super().__init__(inner)
-        self._kept: dict[tuple[float, int, bytes], Measurements] = {}
+        self._kept: dict[_Key, Measurements] = {}
+        self._spaces: list[Space] = []
 
-    def _keys(self, designs: Designs, fidelity: float) -> list[tuple[float, int, bytes]]:
+    def _keys(self, designs: Designs, fidelity: float) -> list[_Key]:
+        space = designs.space
+        # An index means another value in another space.
+        which = next((i for i, s in enumerate(self._spaces) if s is space or s == space), -1)
+        if which < 0:
+            which = len(self._spaces)
+            self._spaces.append(space)
         columns = designs.space.columns_of(*designs.space.read_by(self.reads))
         projected = np.ascontiguousarray(designs.genomes[:, columns])
-        return [(fidelity, designs.seed, key) for key in keys(projected)]
+        return [(which, fidelity, designs.seed, key) for key in keys(projected)]
 
     def knows(self, designs: Designs, fidelity: float = 1.0) -> Bools:
         """``bool (n,)``: the designs that need no measuring."""
@@ -169,7 +179,7 @@ class Cached(Wrapper):
         if not self.deterministic:
             yield from self.inner.stream(designs, fidelity)
             return
-        rows_of: dict[tuple[float, int, bytes], list[int]] = {}
+        rows_of: dict[_Key, list[int]] = {}
         known: list[int] = []
         names = self._keys(designs, fidelity)
         for i, key in enumerate(names):

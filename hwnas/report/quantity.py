@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hwnas.study import Study
 
 _KNOWN: Final = ("1", "s", "J", "m^2", "W", "B", "Hz", "B/s")
+_EXACT: Final = 1e15
 _AREA: Final = ("m^2", "m2")
 _PREFIXABLE: Final = re.compile(r"[A-Za-z]+([/·].+)?")
 _RAISED: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -46,8 +47,8 @@ class Quantity:
         """A value with its unit; whatever is no number is written as it is."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return str(value)
-        if self.unit in ("1", "") and isinstance(value, int):
-            return str(value)
+        if self.unit in ("1", "") and float(value).is_integer() and abs(value) < _EXACT:
+            return f"{value:.0f}"
         if self.unit in ("1", "", *_AREA) or _takes_prefix(self.unit):
             return units.show(value, self.unit)
         return f"{value:.4g} {pretty(self.unit)}"

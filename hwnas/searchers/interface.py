@@ -122,7 +122,10 @@ class Told:
 
     @property
     def violation(self) -> Floats:
-        """The sum of relative violations, ``(n,)``; 0 where all constraints are met."""
+        """The sum of relative violations, ``(n,)``; 0 where all constraints are met.
+
+        Infinite for designs without values that no known constraint rules out.
+        """
         return self._violation[: self._count]
 
     def add(self, genomes: Ints, measurements: Measurements) -> None:
@@ -135,8 +138,13 @@ class Told:
             self._violation = _grown(self._violation, room)
         rows = slice(self._count, stop)
         self._genomes[rows] = genomes
-        self._losses[rows] = self._problem.losses(measurements)
-        self._violation[rows] = self._problem.relative_violations(measurements).sum(axis=1)
+        losses = self._problem.losses(measurements)
+        amounts = self._problem.relative_violations(measurements)
+        # A constraint on something that was not measured says nothing beside one that is known.
+        known = np.where(np.isfinite(amounts), amounts, 0.0).sum(axis=1)
+        nothing = (known == 0) & ~np.isfinite(losses).all(axis=1)
+        self._losses[rows] = losses
+        self._violation[rows] = np.where(nothing, np.inf, known)
         self._keys.update(keys(self._problem.space.canonical(genomes)))
         self._count = stop
 
