@@ -23,7 +23,7 @@ from optuna.storages import JournalStorage
 from optuna.trial import create_trial
 
 from hwnas.dashboard import make_app
-from hwnas.journal import DurableJournal
+from hwnas.storage.journal import DurableJournal
 
 SPACE = {f"g{i}": IntDistribution(0, 15) for i in range(12)}
 

@@ -21,7 +21,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.trial import FrozenTrial, create_trial
 
-from hwnas.journal import DurableJournal
+from hwnas.storage.journal import DurableJournal
 
 SPACE = {f"net.g{i}": CategoricalDistribution(list(range(5))) for i in range(20)} | {
     f"hw.g{i}": IntDistribution(0, 15) for i in range(15)

@@ -39,8 +39,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hwnas import plugins
 from hwnas.errors import HwnasError, StorageError
-from hwnas.journal import DurableJournal
 from hwnas.storage import without_password
+from hwnas.storage.journal import DurableJournal
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

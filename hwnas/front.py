@@ -75,7 +75,12 @@ class Front:
             }
             for d in self.designs
         ]
-        return pandas.DataFrame(rows)
+        table = pandas.DataFrame(rows)
+        for gene in self.problem.space.genes:
+            # Where a gene sleeps there is no value, which would make floats of whole numbers.
+            if gene.name in table and all(isinstance(choice, int) for choice in gene.choices):
+                table[gene.name] = table[gene.name].astype("Int64")
+        return table
 
     def to_json(self) -> list[dict[str, Any]]:
         """The designs as plain JSON values."""

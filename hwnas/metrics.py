@@ -249,8 +249,8 @@ class Measurements:
         blocks = list(parts)
         if not blocks:
             raise MeasurementError("nothing to stack", rule="at least one block")
-        names = set(blocks[0].columns)
-        if any(set(block.columns) != names for block in blocks):
+        names = tuple(blocks[0].columns)
+        if any(set(block.columns) != set(names) for block in blocks):
             raise MeasurementError("blocks of different metrics cannot be stacked")
         return cls(
             blocks[0].metrics,

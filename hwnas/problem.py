@@ -18,7 +18,9 @@ from hwnas.evaluation.wrappers import Joined, distinct_metrics
 from hwnas.expressions import Constraint, Objective
 from hwnas.metrics import Goal, Measurements, Metric, Reason
 from hwnas.space import Space
+from hwnas.units import scale
 
+_AT_REST: Final = frozenset({"1", "s", "J", "m^2", "W", "B", "Hz", "B/s"})
 _USUAL_PARTS: Final = frozenset({"net", "quant", "hw", "map", "train"})
 """Parts that a space may lack though an evaluator would read them, e.g. bits that are fixed."""
 
@@ -37,9 +39,9 @@ class Problem:
         constraints: Text such as ``"area <= 4 mm2"`` is parsed.
 
     Raises:
-        ProblemError: Nothing to optimise, a metric measured twice, a name used twice, an
-            evaluator that reads a part the space does not have, conditions on missing genes, or
-            constraints that contradict each other.
+        ProblemError: Nothing to optimise, a metric measured twice or not in SI units, a name
+            used twice, an evaluator that reads a part the space does not have, conditions on
+            missing genes, or constraints that contradict each other.
         ExpressionError: An objective or a constraint cannot be read, or nobody measures it.
         UnitError: Units do not fit.
     """
@@ -81,10 +83,22 @@ class Problem:
                 raise ProblemError(f"objective {name!r} occurs twice", rule="names differ")
         for constraint in limits:
             constraint.check(self.metrics)
+        self._check_units()
         self._check_reads()
         self._check_conditions()
         for a, b in combinations(limits, 2):
             _check_together(a, b)
+
+    def _check_units(self) -> None:
+        for metric in self.metrics.values():
+            if metric.unit not in _AT_REST and scale(metric.unit) != 1.0:
+                raise ProblemError(
+                    f"metric {metric.name!r} is measured in {metric.unit}",
+                    rule="evaluators answer in SI units (s, J, m^2, W, B, Hz, 1); people see "
+                    "them scaled",
+                    given=metric.unit,
+                    cure="answer in the unit without prefix, e.g. s in place of ms",
+                )
 
     def _check_reads(self) -> None:
         for evaluator in self.evaluators:

@@ -20,6 +20,7 @@ _POWER = re.compile(r"(?<=[A-Za-zµ])\^?(\d)")
 _NUMBER = re.compile(r"^\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*$")
 _BITS_PER_BYTE = 8.0
 _BINARY = {"B": ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))}
+_PREFIXABLE = re.compile(r"(s|J|W|B|Hz|V|A|F)($|[·/])")
 _PREFIXES = {12: "T", 9: "G", 6: "M", 3: "k", 0: "", -3: "m", -6: "µ", -9: "n", -12: "p", -15: "f"}
 
 
@@ -116,11 +117,11 @@ def show(value: float, unit: str) -> str:
     if not math.isfinite(value) or value == 0:
         return f"{value:.4g} {unit}"
     for size, name in _BINARY.get(unit, ()):
-        if value >= size and value % (size / 4) == 0:
+        if size <= value < 1024 * size and value % (size / 4) == 0:
             return f"{value / size:g} {name}"
     if unit in ("m^2", "m2"):
         return f"{value * 1e6:.4g} mm²"
-    if re.search(r"[*^]", unit):
+    if not _PREFIXABLE.match(unit):
         return f"{value:.4g} {unit}"
     power = min(12, max(-15, 3 * math.floor(math.log10(abs(value)) / 3)))
     return f"{value / 10.0**power:.4g} {_PREFIXES[power]}{unit}"

@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hwnas import dashboard
 from hwnas.errors import HwnasError, MissingExtraError, StorageError
-from hwnas.journal import DurableJournal
+from hwnas.storage.journal import DurableJournal
 
 pytest.importorskip("optuna_dashboard")
 

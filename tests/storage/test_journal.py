@@ -27,9 +27,10 @@ from optuna.study import StudyDirection
 from optuna.testing.pytest_storages import StorageTestCase
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hwnas import filelock, journal
 from hwnas.errors import StorageError
-from hwnas.journal import DurableJournal
+from hwnas.storage import journal
+from hwnas.storage import lock as filelock
+from hwnas.storage.journal import DurableJournal
 
 FLOAT = optuna.distributions.FloatDistribution(0.0, 1.0)
 CHOICE = optuna.distributions.CategoricalDistribution(["a", "b", 3])
@@ -295,10 +296,10 @@ def test_a_batch_that_cannot_be_written_is_gone_and_the_journal_says_so(
 
 FULL = """
 import errno, resource, sys
-from hwnas.journal import DurableJournal
+from hwnas.storage.journal import DurableJournal
 from optuna.storages import JournalStorage
 sys.path.insert(0, sys.argv[2])
-from tests.test_journal import template
+from tests.storage.test_journal import template
 
 writer = DurableJournal(sys.argv[1])
 storage = JournalStorage(writer)
@@ -525,9 +526,9 @@ WRITER = """
 import sys
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from hwnas.journal import DurableJournal
+from hwnas.storage.journal import DurableJournal
 sys.path.insert(0, sys.argv[4])
-from tests.test_journal import template
+from tests.storage.test_journal import template
 
 path, name, kind = sys.argv[1:4]
 backend = DurableJournal(path) if kind == "ours" else JournalFileBackend(path)
@@ -570,9 +571,9 @@ def test_two_processes_that_write_at_once_lose_nothing(tmp_path: Path, other: st
 SOAK = """
 import os, random, signal, sys, time
 from optuna.storages import JournalStorage
-from hwnas.journal import DurableJournal
+from hwnas.storage.journal import DurableJournal
 sys.path.insert(0, sys.argv[2])
-from tests.test_journal import template
+from tests.storage.test_journal import template
 
 def work(life):
     # The grace counts for those killed just before they could name themselves in the lock.

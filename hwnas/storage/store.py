@@ -26,9 +26,9 @@ from optuna.trial import FrozenTrial, TrialState
 from hwnas.arrays import Bools
 from hwnas.errors import StorageError
 from hwnas.history import Block
-from hwnas.journal import DurableJournal
 from hwnas.metrics import Goal, Measurements, Reason
 from hwnas.problem import Problem
+from hwnas.storage.journal import DurableJournal
 
 _PLACE: Final = ("step", "position", "asked", "size")
 

@@ -33,7 +33,7 @@ import numpy as np
 from optuna.storages.journal import BaseJournalBackend
 
 from hwnas.errors import StorageError
-from hwnas.filelock import FileLock
+from hwnas.storage.lock import FileLock
 
 Record = dict[str, Any]
 """One operation of Optuna's journal."""

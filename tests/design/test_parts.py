@@ -1,0 +1,64 @@
+"""Bits per cell, and the genes of a systolic array."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hwnas import BitsPerCell, Designs, SkipNet, SystolicArray
+from hwnas.errors import SpaceError
+
+
+def test_bits_of_an_absent_cell_are_inactive():
+    space = SkipNet().space() + BitsPerCell().space()
+    rows = space.sample(200, np.random.default_rng(0))
+    active = Designs(space, rows).active
+    cells = Designs(space, rows)["net.cells"]
+    for cell in (1, 2, 3):
+        for kind in ("weight_bits", "activation_bits"):
+            column = space.names.index(f"quant.cell{cell}.{kind}")
+            np.testing.assert_array_equal(active[:, column], cells >= cell)
+
+
+def test_bits_of_rows_by_hand():
+    policy = BitsPerCell(cells=2, weight_bits=(2, 4), activation_bits=(6, 8), boundary_bits=16)
+    columns = {
+        "quant.cell1.weight_bits": np.array([2, 4]),
+        "quant.cell1.activation_bits": np.array([6, 8]),
+        "quant.cell2.weight_bits": np.array([4, 4]),
+        "quant.cell2.activation_bits": np.array([8, 6]),
+    }
+    design, cell = np.array([1, 0, 0, 1, 0]), np.array([2, 0, 1, 1, 2])
+    weight, activation = policy.bits(columns, design, cell)
+    assert weight.tolist() == [4, 16, 2, 4, 4]
+    assert activation.tolist() == [6, 16, 6, 8, 8]
+
+
+def test_without_a_gene_for_cells_all_bits_are_always_active():
+    space = BitsPerCell(cells_gene="").space()
+    assert space.open_conditions == ()
+    assert space.size() == 25**3
+
+
+@pytest.mark.parametrize("bits", [(), (1,), (8, 64)])
+@pytest.mark.parametrize("option", ["weight_bits", "activation_bits"])
+def test_impossible_bits_are_refused(option, bits):
+    with pytest.raises(SpaceError, match=option):
+        BitsPerCell(**{option: bits})
+
+
+def test_only_the_dataflow_has_no_order():
+    genes = SystolicArray().genes()
+    assert [g.name for g in genes if not g.ordered] == ["hw.dataflow"]
+    units = {g.name: g.unit for g in genes}
+    assert units["hw.clock"] == "Hz"
+    assert units["hw.dram_bandwidth"] == "B/s"
+    assert units["hw.ifmap_sram"] == "B"
+
+
+@pytest.mark.parametrize(
+    "options", [{"rows": ()}, {"columns": (0,)}, {"clock": (-1.0,)}, {"dataflow": ("rs",)}]
+)
+def test_impossible_arrays_are_refused(options):
+    with pytest.raises(SpaceError):
+        SystolicArray(**options)

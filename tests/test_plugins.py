@@ -1,0 +1,82 @@
+"""The door for plug-ins."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from hwnas import plugins
+from hwnas.errors import MissingExtraError, PluginError
+
+
+def foreign(monkeypatch, **values):
+    """Lets the entry points be these, as if foreign packages were installed."""
+    points = [EntryPoint(name, value, "hwnas.searchers") for name, value in values.items()]
+    monkeypatch.setattr(plugins, "entry_points", lambda group: points)
+
+
+def test_built_in_plugins_come_through_the_same_door():
+    from hwnas.design import SkipNet
+    from hwnas.searchers.nsga2 import NSGA2
+
+    assert plugins.load("hwnas.spaces", "skipnet") is SkipNet
+    assert plugins.load("hwnas.searchers", "nsga2") is NSGA2
+    assert list(plugins.available("hwnas.spaces")) == ["bits_per_cell", "skipnet", "systolic_array"]
+
+
+@pytest.mark.parametrize("group", ["hwnas.spaces", "hwnas.searchers"])
+def test_names_are_those_that_the_classes_say(group):
+    for name in plugins.available(group):
+        assert plugins.load(group, name).name == name
+
+
+def test_foreign_plugins_come_through_it_too(monkeypatch):
+    foreign(monkeypatch, mine="collections:OrderedDict")
+    from collections import OrderedDict
+
+    assert plugins.load("hwnas.searchers", "mine") is OrderedDict
+
+
+def test_an_unknown_name_is_refused_with_the_nearest():
+    with pytest.raises(PluginError, match="no searcher named 'randon'") as caught:
+        plugins.load("hwnas.searchers", "randon")
+    assert "'random'" in caught.value.cure
+    assert "hwnas.searchers" in caught.value.rule
+
+
+def test_no_plugins_at_all(monkeypatch):
+    foreign(monkeypatch)
+    with pytest.raises(PluginError) as caught:
+        plugins.load("hwnas.searchers", "any")
+    assert caught.value.cure == "there are none"
+
+
+def test_a_plugin_that_cannot_be_imported(monkeypatch):
+    foreign(monkeypatch, broken="no_such_package.module:Thing")
+    with pytest.raises(PluginError, match="searcher 'broken' cannot be imported") as caught:
+        plugins.load("hwnas.searchers", "broken")
+    assert not isinstance(caught.value, MissingExtraError)
+    assert "no_such_package" in caught.value.given
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [("torch", "torch"), ("xgboost", "xgboost"), ("optuna_dashboard", "dashboard")],
+)
+def test_a_missing_extra_is_named(monkeypatch, module, extra):
+    class Absent(EntryPoint):
+        def load(self):
+            raise ModuleNotFoundError(f"No module named {module!r}", name=f"{module}.nn")
+
+    monkeypatch.setattr(
+        plugins, "entry_points", lambda group: [Absent("deep", "a:B", "hwnas.searchers")]
+    )
+    with pytest.raises(MissingExtraError, match=f"needs the package '{module}'") as caught:
+        plugins.load("hwnas.searchers", "deep")
+    assert f"pip install 'hwnas[{extra}]'" in caught.value.cure
+
+
+def test_looking_does_not_import(monkeypatch):
+    foreign(monkeypatch, broken="no_such_package.module:Thing")
+    assert list(plugins.available("hwnas.searchers")) == ["broken"]
