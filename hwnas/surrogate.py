@@ -51,12 +51,15 @@ class Verdict:
         metric: The metric that was predicted.
         unit: Its unit.
         samples: Designs that the predictor was fitted on.
+        rank: Spearman's rank correlation between predicted and measured on those samples; NaN
+            where one of them does not vary.
         designs: Predicted against measured.
     """
 
     metric: str
     unit: str
     samples: int
+    rank: float
     designs: tuple[Verified, ...]
 
     @property
@@ -249,4 +252,21 @@ class SurrogateSearch:
             found = float(measured[row]) if row >= 0 else float("nan")
             designs.append(Verified(int(number), float(predicted[number]), found))
         unit = self.plan.problem.metrics[name].unit
-        return Verdict(name, unit, self.samples.history.evaluations, tuple(designs))
+        fitted = self.samples.history.evaluations
+        return Verdict(name, unit, fitted, self._rank_on_samples(), tuple(designs))
+
+    def _rank_on_samples(self) -> float:
+        from scipy.stats import spearmanr
+
+        name = self.spec.predicts
+        rows = self.samples.history.rows
+        usable = np.flatnonzero(rows.measurements.feasible)
+        designs = self.plan.problem.designs(rows.genomes[usable], self.plan.model.seed)
+        evaluator = next(
+            e for e in self.study.problem.evaluators if any(m.name == name for m in e.metrics)
+        )
+        predicted = evaluator.evaluate(designs)[name]
+        measured = rows.measurements[name][usable]
+        if not (np.ptp(predicted) > 0 and np.ptp(measured) > 0):
+            return float("nan")
+        return float(spearmanr(predicted, measured).statistic)

@@ -86,7 +86,10 @@ def shown(value: Choice, unit: str) -> str:
 def verdict_table(verdict: Verdict) -> Table:
     """Predicted against measured."""
     title = f"{verdict.metric}, from {verdict.samples} samples"
-    mean = f"mean difference {show(verdict.mean_error, verdict.unit)}"
+    mean = (
+        f"mean difference {show(verdict.mean_error, verdict.unit)}\n"
+        f"rank correlation on the samples {verdict.rank:.3f}"
+    )
     table = Table(title=title, title_justify="left", caption=mean, caption_justify="left")
     for name in ("design", "predicted", "measured"):
         table.add_column(name, justify="right")
