@@ -50,12 +50,12 @@ class Dataset:
     @property
     def channels(self) -> int:
         """Channels of an image."""
-        return self.train_images.shape[1]
+        return int(self.train_images.shape[1])
 
     @property
     def image(self) -> int:
         """Height and width of an image, pixels."""
-        return self.train_images.shape[2]
+        return int(self.train_images.shape[2])
 
 
 def distorted(images: Images, shift: int, noise: float, rng: np.random.Generator) -> Images:
@@ -86,7 +86,7 @@ _DIGITS_TRAIN = 1000
 _DIGITS_COPIES = 3
 """Distorted copies of each test image."""
 _DIGITS_SHIFT = 1
-_DIGITS_NOISE = 0.2
+_DIGITS_NOISE = 0.1
 
 
 def digits() -> Dataset:
@@ -146,8 +146,10 @@ def load(name: str) -> Dataset:
         ProblemError: There is none of that name; the message names the nearest.
     """
     dataset = DATASETS[known(name)]()
-    for array in (dataset.train_images, dataset.train_labels):
-        array.setflags(write=False)
-    for array in (dataset.test_images, dataset.test_labels):
-        array.setflags(write=False)
+    for images, labels in (
+        (dataset.train_images, dataset.train_labels),
+        (dataset.test_images, dataset.test_labels),
+    ):
+        images.setflags(write=False)
+        labels.setflags(write=False)
     return dataset

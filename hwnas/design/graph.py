@@ -18,7 +18,7 @@ class Join(Enum):
     CONCATENATE = "concat"
     """Side by side along the channels (DenseNet)."""
     ADD = "add"
-    """Further sources are added onto the leading channels of the first (ResNet)."""
+    """Further sources, side by side, are added onto the leading channels of the first (ResNet)."""
 
 
 @dataclass(frozen=True)
