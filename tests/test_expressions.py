@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -305,7 +307,5 @@ def test_unknown_units():
 @given(st.text("ae1 .+-*/^()<>=:%m2", max_size=12))
 def test_any_text_is_read_or_refused_with_an_error_of_ours(text):
     for parse in (Objective.parse, Constraint.parse):
-        try:
-            parse(text)
-        except HwnasError as error:
-            assert error.what
+        with contextlib.suppress(HwnasError):
+            parse(text)  # any other exception fails the test

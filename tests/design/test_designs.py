@@ -49,7 +49,7 @@ def test_columns_are_values():
     designs = Designs(SPACE, [[2, 1, 0, 1, 1], [0, 1, 1, 1, 0]])
     assert designs["net.depth"].tolist() == [3, 1]
     assert designs["net.kernel"].tolist() == [5, 3]  # the sleeping one has its first choice
-    with pytest.raises(DesignError, match="no gene 'net.dept'") as caught:
+    with pytest.raises(DesignError, match=r"no gene 'net\.dept'") as caught:
         designs["net.dept"]
     assert "net.depth" in caught.value.cure
 
