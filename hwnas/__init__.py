@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from hwnas.metrics import Metric as Metric
     from hwnas.metrics import Reason as Reason
     from hwnas.problem import Problem as Problem
+    from hwnas.progress import Progress as Progress
     from hwnas.searchers import Searcher as Searcher
     from hwnas.space import Gene as Gene
     from hwnas.space import Space as Space
     from hwnas.space import When as When
-    from hwnas.study import Progress as Progress
     from hwnas.study import Study as Study
 
 __version__ = "0.1.0"
@@ -48,7 +48,8 @@ _HOME = {
     "hwnas.problem": ("Problem",),
     "hwnas.searchers": ("Searcher",),
     "hwnas.space": ("Gene", "Space", "When"),
-    "hwnas.study": ("Progress", "Study"),
+    "hwnas.progress": ("Progress",),
+    "hwnas.study": ("Study",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +21,7 @@ from hwnas.front import Front
 from hwnas.history import Block, History
 from hwnas.metrics import Measurements, Reason
 from hwnas.problem import Problem
+from hwnas.progress import Progress, Status
 from hwnas.searchers.interface import Searcher
 from hwnas.yardstick import Yardstick
 
@@ -34,57 +33,6 @@ if TYPE_CHECKING:
 _FORMAT: Final = 1
 _IDLE_STEPS: Final = 50
 _FAILED_IN_A_ROW: Final = 10
-
-
-class Status(Enum):
-    """Why a study is not running."""
-
-    READY = "ready"
-    """There is budget left."""
-    COMPLETE = "complete"
-    """The evaluations of the budget are spent."""
-    OUT_OF_TIME = "out of time"
-    """The seconds of the budget are spent."""
-    EXHAUSTED = "exhausted"
-    """The searcher has no further design."""
-    IDLE = "idle"
-    """The searcher proposes nothing any more that is worth a costly evaluation."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a study stands after some rows were measured and stored.
-
-    Attributes:
-        step: The step, from 0.
-        designs: Rows of the history.
-        evaluations: What the budget counts (see `Budget`).
-        budget: The budget.
-        hypervolume: See `Yardstick`; NaN until the yardstick is fixed.
-        front: Designs on the front.
-        failures: Rows where an evaluator failed.
-        seconds: How long the study has run, over all resumed runs.
-        step_complete: Whether these rows were the last of their step.
-    """
-
-    step: int
-    designs: int
-    evaluations: int
-    budget: Budget
-    hypervolume: float
-    front: int
-    failures: int
-    seconds: float
-    step_complete: bool
-
-    @property
-    def seconds_left(self) -> float:
-        """An estimate from the speed so far; NaN at the start."""
-        if not self.evaluations:
-            return float("nan")
-        each = self.seconds / self.evaluations
-        left = each * max(0, self.budget.evaluations - self.evaluations)
-        return min(left, (self.budget.seconds or np.inf) - self.seconds)
 
 
 class Study:

@@ -22,8 +22,9 @@ from hwnas.arrays import Ints
 from hwnas.errors import NothingFeasibleError, ProblemError, nearest
 from hwnas.evaluation.interface import Evaluator
 from hwnas.problem import Problem
+from hwnas.progress import Status
 from hwnas.searchers.listed import Listed
-from hwnas.study import Status, Study
+from hwnas.study import Study
 from hwnas.studyfile import Plan
 from hwnas.studyfile.options import option_model
 

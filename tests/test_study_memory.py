@@ -30,10 +30,10 @@ from hwnas.errors import (
     TooManyFailuresError,
 )
 from hwnas.evaluation import Noisy
+from hwnas.progress import Status
 from hwnas.searchers import Searcher
 from hwnas.searchers.nsga2 import NSGA2
 from hwnas.searchers.random import RandomSearch
-from hwnas.study import Status
 from hwnas.testing import toys
 
 SPACE = Space((Gene("net.x", tuple(range(100))), Gene("hw.y", (1, 2))))

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from hwnas.cli.tables import best_of
-from hwnas.study import Progress as Standing
+from hwnas.progress import Progress as Standing
 from hwnas.study import Study
 
 _SECONDS_BETWEEN_LINES = 5.0

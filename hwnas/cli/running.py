@@ -12,8 +12,9 @@ from rich.console import Console
 
 from hwnas.cli.live import Watch, line
 from hwnas.cli.tables import front_table, verdict_table
+from hwnas.progress import Status
 from hwnas.session import Session
-from hwnas.study import Status, Study
+from hwnas.study import Study
 
 _INTERRUPTED = 130
 _TERMINATED = 143

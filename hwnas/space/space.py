@@ -6,10 +6,8 @@ Symbols: ``n`` designs, ``d`` genes, ``k`` features. A genome is a row of choice
 
 from __future__ import annotations
 
-import graphlib
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -19,6 +17,7 @@ import numpy as np
 from hwnas import plugins
 from hwnas.arrays import Bools, Choice, Columns, Floats, Ints
 from hwnas.errors import SpaceError, nearest
+from hwnas.space.conditions import Conditions
 from hwnas.space.gene import Gene, When
 from hwnas.space.rows import unique
 
@@ -75,7 +74,7 @@ class Space:
         twice = [name for name, count in counts.items() if count > 1]
         if twice:
             raise SpaceError(f"gene {twice[0]!r} occurs twice", rule="names of genes differ")
-        _ = self._order, self._conditions
+        _ = self._conditions  # raises on a circle
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Space, (self.genes, dict(self.parts))
@@ -113,35 +112,8 @@ class Space:
         return {name: j for j, name in enumerate(self.names)}
 
     @cached_property
-    def _order(self) -> tuple[int, ...]:
-        """Columns, each behind the genes that its conditions look at."""
-        index = {gene.name: j for j, gene in enumerate(self.genes)}
-        graph = {
-            j: [index[w.gene] for w in gene.when if w.gene in index]
-            for j, gene in enumerate(self.genes)
-        }
-        try:
-            return tuple(graphlib.TopologicalSorter(graph).static_order())
-        except graphlib.CycleError as error:
-            circle = " -> ".join(self.genes[j].name for j in error.args[1])
-            raise SpaceError(
-                "conditions go round in a circle",
-                rule="a gene may depend only on genes that do not depend on it",
-                given=circle,
-            ) from error
-
-    @cached_property
-    def _conditions(self) -> dict[int, list[tuple[int, Bools]]]:
-        """Column to (column looked at, which of its choices meet the condition)."""
-        index = {gene.name: j for j, gene in enumerate(self.genes)}
-        return {
-            j: [
-                (index[w.gene], w.met_by(self.genes[index[w.gene]].choices))
-                for w in gene.when
-                if w.gene in index
-            ]
-            for j, gene in enumerate(self.genes)
-        }
+    def _conditions(self) -> Conditions:
+        return Conditions(self.genes)
 
     @property
     def open_conditions(self) -> tuple[When, ...]:
@@ -235,11 +207,7 @@ class Space:
 
     def active(self, genomes: Ints) -> Bools:
         """``bool (n, d)``: the genes whose conditions are met."""
-        active = np.ones(genomes.shape, dtype=np.bool_)
-        for j in self._order:
-            for parent, meets in self._conditions[j]:
-                active[:, j] &= active[:, parent] & meets[genomes[:, parent]]
-        return active
+        return self._conditions.active(genomes)
 
     def canonical(self, genomes: Ints) -> Ints:
         """Sets inactive genes to 0, so that equal designs are equal rows. Idempotent.
@@ -356,47 +324,11 @@ class Space:
 
     def size(self) -> int:
         """The exact number of different designs (canonical genomes)."""
-        total = 1
-        for component in self._components():
-            space = Space(tuple(self.genes[j] for j in component))
-            parents = {parent for found in space._conditions.values() for parent, _ in found}
-            if not parents:
-                total *= math.prod(len(gene.choices) for gene in space.genes)
-                continue
-            leaves = [j for j in range(len(space)) if j not in parents]
-            settings = space._expand(frozenset(parents))
-            counts = np.where(space.active(settings), space.cardinalities, 1)[:, leaves]
-            patterns, times = np.unique(counts, axis=0, return_counts=True)
-            total *= sum(
-                int(times[i]) * math.prod(map(int, pattern)) for i, pattern in enumerate(patterns)
-            )
-        return total
-
-    def _components(self) -> Iterator[list[int]]:
-        """Columns grouped so that conditions stay within a group."""
-        group = list(range(len(self)))
-        for j, found in self._conditions.items():
-            for parent, _ in found:
-                old, new = group[j], group[parent]
-                group = [new if g == old else g for g in group]
-        for key in dict.fromkeys(group):
-            yield [j for j, g in enumerate(group) if g == key]
+        return self._conditions.size()
 
     def rows(self) -> Ints:
         """All designs, canonical and distinct, ``int64 (size, d)``. Ask `size` first."""
-        return self._expand(frozenset(range(len(self))))
-
-    def _expand(self, columns: frozenset[int]) -> Ints:
-        """All settings of some columns (0 elsewhere); parents of a column must be among them."""
-        rows = np.zeros((1, len(self)), dtype=np.int64)
-        for j in self._order:
-            if j not in columns:
-                continue
-            counts = np.where(self.active(rows)[:, j], self.cardinalities[j], 1)
-            starts = np.repeat(np.cumsum(counts) - counts, counts)
-            rows = np.repeat(rows, counts, axis=0)
-            rows[:, j] = np.arange(len(rows)) - starts
-        return rows
+        return self._conditions.settings(frozenset(range(len(self))))
 
     def restrict(self, allowed: Mapping[str, Choice | Iterable[Choice]]) -> Space:
         """A space in which some genes have fewer choices; one value pins a gene.
