@@ -19,6 +19,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from hwnas.design.designs import Designs
+from hwnas.errors import HwnasError, MeasurementError
 from hwnas.evaluation.interface import Chunk, Evaluator, describe
 from hwnas.evaluation.wrappers import Wrapper
 from hwnas.metrics import Measurements, Reason
@@ -128,6 +129,10 @@ class Timeout(Wrapper):
             return self._nothing(Reason.TIMED_OUT, f"took longer than {self.seconds:g} s")
         except ProcessExpired as error:
             return self._nothing(Reason.CRASHED, f"the process died with code {error.exitcode}")
+        except MeasurementError as error:
+            return self._nothing(Reason.BROKEN, describe(error))
+        except HwnasError:
+            raise  # a mistake of the person, which no row can answer
         except Exception as error:  # whatever the evaluator raised over there
             return self._nothing(Reason.RAISED, describe(error))
 

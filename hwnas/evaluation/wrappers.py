@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from hwnas.arrays import Bools, Floats
 from hwnas.design.designs import Designs
-from hwnas.errors import ProblemError
-from hwnas.evaluation.interface import ALL_PARTS, Chunk, Evaluator, Expense, collect
-from hwnas.metrics import Measurements, Metric
+from hwnas.errors import HwnasError, MeasurementError, ProblemError
+from hwnas.evaluation.interface import (
+    ALL_PARTS,
+    Chunk,
+    Evaluator,
+    Expense,
+    collect,
+    describe,
+)
+from hwnas.metrics import Measurements, Metric, Reason
 from hwnas.space import Space, keys
 
 _Key = tuple[int, float, int, bytes]
@@ -89,17 +97,70 @@ class Joined(Evaluator):
 
     def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
         """Measures a batch with each in turn; see `Evaluator.evaluate`."""
-        result = self.evaluators[0].evaluate(designs, fidelity)
+        result = safely(self.evaluators[0], designs, fidelity)
         for evaluator in self.evaluators[1:]:
-            result = result.beside(evaluator.evaluate(designs, fidelity))
+            result = result.beside(safely(evaluator, designs, fidelity))
         return result
 
     def stream(self, designs: Designs, fidelity: float = 1.0) -> Iterator[Chunk]:
         """Streams the first; the others measure each chunk; see `Evaluator.stream`."""
-        for rows, part in self.evaluators[0].stream(designs, fidelity):
+        for rows, part in _safe_stream(self.evaluators[0], designs, fidelity):
             for evaluator in self.evaluators[1:]:
-                part = part.beside(evaluator.evaluate(designs[rows], fidelity))
+                part = part.beside(safely(evaluator, designs[rows], fidelity))
             yield rows, part
+
+
+def safely(evaluator: Evaluator, designs: Designs, fidelity: float = 1.0) -> Measurements:
+    """Measures a batch; what the evaluator does wrong becomes failed rows.
+
+    Raises:
+        HwnasError: A mistake of the person, such as a space that the evaluator cannot read, which
+            no row can answer.
+    """
+    try:
+        answer = evaluator.evaluate(designs, fidelity)
+    except Exception as error:  # whatever a foreign evaluator raises fails the batch
+        return _failed(evaluator, len(designs), error)
+    return _complete(evaluator, len(designs), answer)
+
+
+def _failed(evaluator: Evaluator, n: int, error: Exception) -> Measurements:
+    if isinstance(error, HwnasError) and not isinstance(error, MeasurementError):
+        raise error
+    reason = Reason.BROKEN if isinstance(error, MeasurementError) else Reason.RAISED
+    return Measurements.nothing(evaluator.metrics, n, reason, describe(error))
+
+
+def _complete(evaluator: Evaluator, n: int, answer: Any) -> Measurements:
+    """The answer, or failed rows where it has another number of rows or other metrics."""
+    if not isinstance(answer, Measurements):
+        note = f"the answer is a {type(answer).__name__}, not Measurements"
+    elif len(answer) != n:
+        note = f"the answer has {len(answer)} rows, not {n}"
+    elif set(answer.columns) != {metric.name for metric in evaluator.metrics}:
+        note = "the answer has other metrics than declared: " + ", ".join(answer.columns)
+    else:
+        return answer
+    return Measurements.nothing(evaluator.metrics, n, Reason.BROKEN, note)
+
+
+def _safe_stream(evaluator: Evaluator, designs: Designs, fidelity: float) -> Iterator[Chunk]:
+    """Streams; rows that are answered wrongly, twice or not at all are failed rows."""
+    missing = np.ones(len(designs), dtype=np.bool_)
+    failure = Measurements.nothing(evaluator.metrics, 1, Reason.BROKEN, "the row was not answered")
+    try:
+        for rows, part in evaluator.stream(designs, fidelity):
+            if len(np.unique(rows)) != len(rows) or not missing[rows].all():
+                note = "a row was answered twice"
+                failure = Measurements.nothing(evaluator.metrics, 1, Reason.BROKEN, note)
+                break
+            missing[rows] = False
+            yield rows, _complete(evaluator, len(rows), part)
+    except Exception as error:  # whatever a foreign evaluator raises fails what is left
+        failure = _failed(evaluator, 1, error)
+    left = np.flatnonzero(missing)
+    if left.size:
+        yield left, failure.take(np.zeros(len(left), dtype=np.int64))
 
 
 def distinct_metrics(evaluators: Sequence[Evaluator]) -> tuple[Metric, ...]:
