@@ -5,12 +5,16 @@ Groups: ``hwnas.spaces``, ``hwnas.evaluators``, ``hwnas.predictors``, ``hwnas.se
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, Final
 
 from hwnas.errors import MissingExtraError, PluginError, nearest
 
 GROUPS: Final = ("hwnas.spaces", "hwnas.evaluators", "hwnas.predictors", "hwnas.searchers")
+
+_BESIDE_US: Final = ("evaluators", "predictors")
 
 _EXTRA_OF_MODULE: Final = {
     "torch": "torch",
@@ -48,9 +52,31 @@ def load(group: str, name: str) -> Any:
             cure=nearest(name, known),
         )
     try:
-        return known[name].load()
+        plugin = known[name].load()
     except ImportError as error:
         raise _missing(f"{kind} {name!r}", error) from error
+    _check_ours(known[name])
+    return plugin
+
+
+def _check_ours(entry: EntryPoint) -> None:
+    """Refuses a stranger's package that bears the name of one of ours.
+
+    ``evaluators`` and ``predictors`` are common names: another distribution, or a folder of the
+    person's own, may hide ours.
+    """
+    package = entry.module.partition(".")[0]
+    if package not in _BESIDE_US or entry.dist is None or entry.dist.name != "hwnas":
+        return
+    found = Path(str(sys.modules[package].__file__)).parent
+    expected = Path(__file__).parents[1] / package
+    if not found.samefile(expected):
+        raise PluginError(
+            f"the package {package!r} that Python finds is not the one of hwnas",
+            where=str(found),
+            rule=f"{package} stands beside hwnas: {expected}",
+            cure="rename the other one, or run from another folder",
+        )
 
 
 def missing_extra(wanted_by: str, module: str) -> MissingExtraError:

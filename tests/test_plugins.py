@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
@@ -80,3 +84,21 @@ def test_a_missing_extra_is_named(monkeypatch, module, extra):
 def test_looking_does_not_import(monkeypatch):
     foreign(monkeypatch, broken="no_such_package.module:Thing")
     assert list(plugins.available("hwnas.searchers")) == ["broken"]
+
+
+def test_a_strangers_package_of_our_name_is_refused(tmp_path):
+    stranger = tmp_path / "evaluators"
+    stranger.mkdir()
+    ours = Path(plugins.__file__).parents[1] / "evaluators"
+    (stranger / "__init__.py").write_text("")
+    (stranger / "counts.py").write_text((ours / "counts.py").read_text())
+    code = "from hwnas import plugins; plugins.load('hwnas.evaluators', 'macs')"
+    finished = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "is not the one of hwnas" in finished.stderr
+    assert str(stranger) in finished.stderr

@@ -6,7 +6,8 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import cloudpickle
@@ -57,17 +58,38 @@ def elsewhere(function: Callable[..., Any], *arguments: Any, hash_seed: int = 20
     return cloudpickle.loads(finished.stdout)
 
 
-def random_state() -> tuple[bytes, ...]:
-    """The global random states of Python, numpy and (where it is loaded) torch, to compare."""
-    numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002 - the state nobody may touch
-    states = [repr(random.getstate()).encode(), repr(_plain(numpy_state)).encode()]
-    torch = sys.modules.get("torch")
+@contextmanager
+def global_random_state_untouched() -> Iterator[None]:
+    """Watches the global random states of Python, numpy and (where it is loaded) torch.
+
+    They are moved on first, so that seeding them with what they had before is noticed too, and
+    are afterwards as they were.
+
+    Raises:
+        AssertionError: One of them changed within the block.
+    """
+    torch: Any = sys.modules.get("torch")
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - this one is watched
+    other = torch.random.get_rng_state() if torch is not None else None
+    try:
+        random.random()
+        np.random.random()  # noqa: NPY002
+        if torch is not None:
+            torch.rand(1)
+        before = _fingerprint(torch)
+        yield
+        if _fingerprint(torch) != before:
+            raise AssertionError("a global random state (random, numpy, torch) changed")
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+        if torch is not None:
+            torch.random.set_rng_state(other)
+
+
+def _fingerprint(torch: Any) -> tuple[bytes, ...]:
+    _, keys, *rest = np.random.get_state()  # noqa: NPY002
+    states = [repr(random.getstate()).encode(), keys.tobytes(), repr(rest).encode()]
     if torch is not None:
         states.append(torch.random.get_rng_state().numpy().tobytes())
     return tuple(states)
-
-
-def _plain(state: Any) -> Any:
-    if isinstance(state, dict):
-        return {name: _plain(value) for name, value in state.items()}
-    return state.tolist() if isinstance(state, np.ndarray) else state

@@ -1,8 +1,10 @@
 """The conformance suite of spaces and of the parts that make them.
 
-@pytest.mark.parametrize("check", space_checks(), ids=str)
-def test_conformance(check):
-    check(SpaceSubject.of(MyNetworks()))
+Under pytest:
+
+    @pytest.mark.parametrize("check", space_checks(), ids=str)
+    def test_conformance(check):
+        check(SpaceSubject.of(MyNetworks()))
 """
 
 from __future__ import annotations
