@@ -96,6 +96,7 @@ def test_a_strangers_package_of_our_name_is_refused(tmp_path):
     finished = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,

@@ -88,7 +88,8 @@ def global_random_state_untouched() -> Iterator[None]:
 
 
 def _fingerprint(torch: Any) -> tuple[bytes, ...]:
-    _, keys, *rest = np.random.get_state()  # noqa: NPY002
+    state: Any = np.random.get_state()  # noqa: NPY002
+    _, keys, *rest = state
     states = [repr(random.getstate()).encode(), keys.tobytes(), repr(rest).encode()]
     if torch is not None:
         states.append(torch.random.get_rng_state().numpy().tobytes())
