@@ -13,7 +13,12 @@ from hwnas import plugins, yardstick
 from hwnas.arrays import Ints
 from hwnas.budget import Budget
 from hwnas.differences import difference
-from hwnas.errors import RunDirectoryError, StorageError, TooManyFailuresError
+from hwnas.errors import (
+    ProblemError,
+    RunDirectoryError,
+    StorageError,
+    TooManyFailuresError,
+)
 from hwnas.evaluation.interface import Chunk, Evaluator, collect
 from hwnas.evaluation.processes import Parallel, Timeout
 from hwnas.evaluation.wrappers import Cached, Joined
@@ -58,6 +63,7 @@ class Study:
         note: What the dashboard says about the study, Markdown.
 
     Raises:
+        ProblemError: ``workers``, ``batch`` or ``timeout`` leave nothing to do.
         RunDirectoryError: The storage holds another study of that name; the difference is shown.
         StorageError: The storage cannot be read or written.
     """
@@ -78,6 +84,13 @@ class Study:
         timeout: float | None = None,
         note: str = "",
     ) -> None:
+        for argument, given, least in (("workers", workers, 1), ("batch", batch, 1)):
+            if given is not None and given < least:
+                raise ProblemError(
+                    f"{argument} is too small", rule=f"at least {least}", given=str(given)
+                )
+        if timeout is not None and not timeout > 0:
+            raise ProblemError("timeout is too short", rule="more than 0 s", given=f"{timeout} s")
         self.problem = problem
         self.budget = budget if isinstance(budget, Budget) else Budget(budget)
         self.seed = seed
@@ -269,6 +282,10 @@ class Study:
             self._keep(block)
             parts.append((positions, measured))
             self._guard(measured)
+            if self.status is Status.OUT_OF_TIME:
+                # The step stays unfinished: a longer run proposes it again and goes on with it.
+                yield self._progress(complete=False)
+                return
             if sum(len(done) for done, _ in parts) < len(genomes):
                 yield self._progress(complete=False)
         metrics = tuple(self.problem.metrics.values())

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from hwnas.design.designs import Designs
 from hwnas.errors import HwnasError, MeasurementError
 from hwnas.evaluation.interface import Chunk, Evaluator, describe
-from hwnas.evaluation.wrappers import Wrapper
+from hwnas.evaluation.wrappers import Wrapper, safely
 from hwnas.metrics import Measurements, Reason
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -151,7 +151,5 @@ class Timeout(Wrapper):
 def _measure_pickled(evaluator: bytes, design: bytes, fidelity: float) -> Measurements:
     # The bytes come from the parent process through a pipe, never from a disk.
     with threadpool_limits(1):
-        answer: Measurements = cloudpickle.loads(evaluator).evaluate(
-            cloudpickle.loads(design), fidelity
-        )
-        return answer
+        # What it raises becomes a row there: a TimeoutError of its own is not ours.
+        return safely(cloudpickle.loads(evaluator), cloudpickle.loads(design), fidelity)

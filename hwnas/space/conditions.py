@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import graphlib
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -76,29 +77,47 @@ class Conditions:
     def size(self) -> int:
         """The exact number of different designs.
 
-        Genes that no condition ties together multiply. Among those that are tied, only what others
-        look at is enumerated; for each such setting the rest multiplies again.
+        Genes that no condition ties together multiply. Among those that are tied, one that others
+        look at is set to each of its choices in turn, which unties the rest.
         """
-        return math.prod(
-            Conditions([self.genes[j] for j in tied])._size_together() for tied in self._tied()
-        )
+        looks = dict(enumerate(self.found))
+        return math.prod(self._count(tied, looks) for tied in _tied(frozenset(looks), looks))
 
-    def _size_together(self) -> int:
-        parents = frozenset(parent for found in self.found for parent, _ in found)
-        leaves = [j for j in range(len(self.genes)) if j not in parents]
-        settings = self.settings(parents)
-        counts = np.where(self.active(settings), self.cardinalities, 1)[:, leaves]
-        patterns, times = np.unique(counts, axis=0, return_counts=True)
-        return sum(
-            int(times[i]) * math.prod(map(int, pattern)) for i, pattern in enumerate(patterns)
+    def _count(self, columns: frozenset[int], looks: _Looks) -> int:
+        """Designs of some columns that conditions tie together."""
+        if len(columns) == 1:
+            return int(self.cardinalities[next(iter(columns))])
+        root = max(
+            (j for j in sorted(columns) if not looks[j]),
+            key=lambda j: sum(any(p == j for p, _ in looks[k]) for k in columns),
         )
+        patterns: Counter[frozenset[int]] = Counter()
+        for choice in range(int(self.cardinalities[root])):
+            sleepers = (k for k in columns if any(p == root and not m[choice] for p, m in looks[k]))
+            patterns[frozenset(sleepers)] += 1
+        total = 0
+        for asleep, times in patterns.items():
+            gone = {root}
+            for j in self.order:
+                # Who looks at a sleeping gene sleeps, too.
+                looks_at_one = any(p in gone and p != root for p, _ in looks.get(j, []))
+                if j in columns and (j in asleep or looks_at_one):
+                    gone.add(j)
+            rest = columns - gone
+            left = {j: [(p, m) for p, m in looks[j] if p != root] for j in rest}
+            total += times * math.prod(self._count(tied, left) for tied in _tied(rest, left))
+        return total
 
-    def _tied(self) -> Iterator[list[int]]:
-        """Columns grouped so that conditions stay within a group."""
-        group = list(range(len(self.genes)))
-        for j, found in enumerate(self.found):
-            for parent, _ in found:
-                old, new = group[j], group[parent]
-                group = [new if g == old else g for g in group]
-        for key in dict.fromkeys(group):
-            yield [j for j, g in enumerate(group) if g == key]
+
+_Looks = Mapping[int, Sequence[tuple[int, Bools]]]
+"""Column to the columns it looks at, and which of their choices meet the condition."""
+
+
+def _tied(columns: frozenset[int], looks: _Looks) -> list[frozenset[int]]:
+    """Columns grouped so that conditions stay within a group."""
+    group = {j: j for j in columns}
+    for j in columns:
+        for parent, _ in looks[j]:
+            old, new = group[j], group[parent]
+            group = {k: new if g == old else g for k, g in group.items()}
+    return [frozenset(j for j in columns if group[j] == key) for key in set(group.values())]
