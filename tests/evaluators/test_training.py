@@ -19,7 +19,7 @@ from hwnas.design.designs import Designs  # noqa: E402
 from hwnas.errors import DesignError, HwnasError, ProblemError  # noqa: E402
 from hwnas.evaluation import Infeasible, Parallel  # noqa: E402
 from hwnas.metrics import Reason  # noqa: E402
-from hwnas.testing.elsewhere import elsewhere, random_state  # noqa: E402
+from hwnas.testing.elsewhere import elsewhere, global_random_state_untouched  # noqa: E402
 
 SMALL = SkipNet(cells=(1, 2), layers_per_cell=(2, 3), widths=(1, 2), skip_channels=(0, 4))
 SPACE = SMALL.space() + BitsPerCell(cells=2).space()
@@ -223,9 +223,8 @@ def test_no_global_state_is_left_changed():
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        before = random_state()
-        Training(epochs=1).evaluate(drawn(1))
-        assert random_state() == before
+        with global_random_state_untouched():
+            Training(epochs=1).evaluate(drawn(1))
         assert torch.get_num_threads() == 2
         assert torch.is_grad_enabled()
         assert not torch.are_deterministic_algorithms_enabled()
