@@ -1,17 +1,30 @@
 """Sizes of a network: weights, multiply-accumulates, bit operations.
 
 Counted are convolutions and fully connected layers, dense: biases, batch normalisation, pooling and
-additions are left out, and weights that are zero are counted.
+additions are left out, and weights that are zero are counted. All of them are sums over layers, so
+where the genes of a layer or a cell change nothing elsewhere, they are sums over genes (`terms`).
 """
 
 from __future__ import annotations
 
 from hwnas.design import Designs
+from hwnas.evaluation.additive import Terms, tables_by_probing
 from hwnas.evaluation.interface import Evaluator, Expense
 from hwnas.metrics import Measurements, Metric
+from hwnas.space import Space
 
 
-class Params(Evaluator):
+class _Count(Evaluator):
+    """A sum over layers."""
+
+    expense = Expense.FREE
+
+    def terms(self, space: Space) -> Terms:
+        """The count as a sum over groups of genes; see `hwnas.evaluation.additive.Additive`."""
+        return tables_by_probing(self, space)
+
+
+class Params(_Count):
     """Number of weights, without biases and batch normalisation: sum of K C/groups R S.
 
     Metrics: ``params``, unit 1, smaller is better.
@@ -19,7 +32,6 @@ class Params(Evaluator):
 
     metrics = (Metric("params", "1", best=0.0),)
     reads = frozenset({"net"})
-    expense = Expense.FREE
 
     def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
         """Measures a batch; see `Evaluator.evaluate`."""
@@ -27,7 +39,7 @@ class Params(Evaluator):
         return Measurements.of(self.metrics, {"params": layers.total(layers.weights)})
 
 
-class Macs(Evaluator):
+class Macs(_Count):
     """Multiply-accumulates of one inference: sum of N K C/groups P Q R S (FLOPs are twice that).
 
     Metrics: ``macs``, unit 1, smaller is better.
@@ -35,7 +47,6 @@ class Macs(Evaluator):
 
     metrics = (Metric("macs", "1", best=0.0),)
     reads = frozenset({"net"})
-    expense = Expense.FREE
 
     def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
         """Measures a batch; see `Evaluator.evaluate`."""
@@ -43,7 +54,7 @@ class Macs(Evaluator):
         return Measurements.of(self.metrics, {"macs": layers.total(layers.macs)})
 
 
-class BitOps(Evaluator):
+class BitOps(_Count):
     """Bit operations of one inference: sum of MACs x weight bits x activation bits.
 
     Metrics: ``bitops``, unit 1, smaller is better.
@@ -51,7 +62,6 @@ class BitOps(Evaluator):
 
     metrics = (Metric("bitops", "1", best=0.0),)
     reads = frozenset({"net", "quant"})
-    expense = Expense.FREE
 
     def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
         """Measures a batch; see `Evaluator.evaluate`."""

@@ -18,8 +18,7 @@ own and aware of every layer's bits. What is assumed, so that nobody has to gues
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
@@ -34,19 +33,20 @@ from evaluators.dataflows import (
     flows_of,
     numbers_of,
 )
-from evaluators.technology import Technology
-from hwnas.arrays import Floats, Ints, Values
-from hwnas.design import Designs, LayerTable
+from evaluators.systolic_costs import FLOWS, LayerCosts, cost_of, layer_costs, pe_of
+from evaluators.systolic_grid import SystolicGrid, multisets
+from hwnas.arrays import Floats, Ints
+from hwnas.design import Designs
 from hwnas.errors import ProblemError
+from hwnas.evaluation.grid import Grid
 from hwnas.evaluation.interface import Evaluator, Expense
 from hwnas.metrics import Goal, Measurements, Metric, Reason
+from hwnas.space import Space
 
-_BYTE: Final = 8.0
 _BLOCK: Final = 8192
 """Layer rows computed at a time, so that the columns at work stay in the cache."""
 _MANY: Final = 64
 """From this many designs of one network on, its layers are laid against accelerators as a grid."""
-_FLOWS: Final = tuple(DATAFLOWS)
 _ENERGIES: Final = ("mac", "sram", "dram", "leakage")
 _AREAS: Final = ("array", *SCRATCHPADS)
 _SUMMED: Final = (
@@ -63,193 +63,6 @@ def _note(lacks: int) -> str:
 
 _NOTES: Final = np.array([_note(lacks) for lacks in range(2 ** len(OPERANDS))], dtype=object)
 """What is too small, by the bits of a number, one per scratchpad."""
-
-
-@dataclass(frozen=True, eq=False)
-class LayerCosts:
-    """What each layer row costs, ``float64 (L,)`` each, in the order of the layer table.
-
-    Attributes:
-        gemms: GEMMs that the row consists of: its groups; 0 for pooling and addition.
-        macs: Multiply-accumulates.
-        cycles: Clock cycles without stalls, counted from 1.
-        pes: Processing elements of the row's array.
-        sram_ifmap: Elements read from the input scratchpad by the array, as SCALE-Sim counts.
-        sram_filter: Elements read from the weight scratchpad by the array.
-        sram_ofmap: Results and partial sums written to the output scratchpad by the array.
-        dram_ifmap: Inputs read from DRAM, B.
-        dram_filter: Weights read from DRAM, B.
-        dram_ofmap: Outputs written to DRAM, and partial sums written and read back, B.
-        compute_time: Cycles / clock, s.
-        dram_time: DRAM traffic / bandwidth, s.
-        latency: Both together, s.
-        energy_mac: Multipliers, adders and registers, J.
-        energy_sram: Accesses of the array, filling and draining, J.
-        energy_dram: DRAM traffic, J.
-        energy_leakage: Leakage of array and scratchpads over the latency, J.
-        lacks_ifmap: 1 where half the input scratchpad cannot hold one array load, else 0.
-        lacks_filter: Likewise for the weight scratchpad.
-        lacks_ofmap: Likewise for the output scratchpad.
-    """
-
-    gemms: Floats
-    macs: Floats
-    cycles: Floats
-    pes: Floats
-    sram_ifmap: Floats
-    sram_filter: Floats
-    sram_ofmap: Floats
-    dram_ifmap: Floats
-    dram_filter: Floats
-    dram_ofmap: Floats
-    compute_time: Floats
-    dram_time: Floats
-    latency: Floats
-    energy_mac: Floats
-    energy_sram: Floats
-    energy_dram: Floats
-    energy_leakage: Floats
-    lacks_ifmap: Floats
-    lacks_filter: Floats
-    lacks_ofmap: Floats
-
-    @property
-    def dram_bytes(self) -> Floats:
-        """All DRAM traffic, B."""
-        return self.dram_ifmap + self.dram_filter + self.dram_ofmap
-
-    @property
-    def energy(self) -> Floats:
-        """All energy, J."""
-        return self.energy_mac + self.energy_sram + self.energy_dram + self.energy_leakage
-
-    @property
-    def utilization(self) -> Floats:
-        """Share of the PEs' cycles that are spent on MACs, stalls not counted."""
-        return self.macs / (self.cycles * self.pes)
-
-    @property
-    def scalesim_cycles(self) -> Floats:
-        """Compute cycles as SCALE-Sim 3.0.0 prints them: the number of the last one, from 0."""
-        return self.cycles - self.gemms
-
-
-def _cost(g: Gemms, a: Arrays, dataflow: str, costs: Technology, overlap: float) -> LayerCosts:
-    """Costs of layer rows against accelerators of one dataflow; the two broadcast."""
-    gemm = DATAFLOWS[dataflow](g, a)
-    macs = g.gemms * g.M * g.N * g.W
-    results = g.gemms * g.M * g.N + g.vector_outputs
-    cycles = g.gemms * gemm.cycles + np.ceil(g.vector_outputs / a.columns) * g.vector_window
-    sram_ifmap = g.gemms * gemm.sram_ifmap + g.vector_reads
-    sram_filter = g.gemms * gemm.sram_filter
-
-    ifmap_bits = (g.gemms * gemm.dram_ifmap + g.vector_inputs) * g.activation_bits
-    filter_bits = g.gemms * gemm.dram_filter * g.weight_bits
-    result_bits = results * g.activation_bits
-    spilled_bits = g.gemms * gemm.spilled * g.sum_bits
-    returned_bits = g.gemms * gemm.returned * g.sum_bits
-    traffic = (ifmap_bits + filter_bits + result_bits + 2.0 * spilled_bits) / _BYTE
-
-    compute_time, dram_time = cycles / a.clock, traffic / a.bandwidth
-    longer, shorter = np.maximum(compute_time, dram_time), np.minimum(compute_time, dram_time)
-    latency = longer + (1.0 - overlap) * shorter
-
-    # The array reads operands, writes and re-reads sums; DRAM fills operands, drains results.
-    sram = (
-        sram_ifmap * g.activation_bits * a.ifmap_read
-        + ifmap_bits * a.ifmap_write
-        + sram_filter * g.weight_bits * a.filter_read
-        + filter_bits * a.filter_write
-        + (result_bits + returned_bits + spilled_bits) * (a.ofmap_write + a.ofmap_read)
-    )
-    per_mac = (
-        costs.multiplier.energy * g.weight_bits * g.activation_bits
-        + costs.adder.energy * g.sum_bits
-        + costs.register.energy * gemm.register_bits
-    )
-    return LayerCosts(
-        gemms=g.gemms,
-        macs=macs,
-        cycles=cycles,
-        pes=a.rows * a.columns,
-        sram_ifmap=sram_ifmap,
-        sram_filter=sram_filter,
-        sram_ofmap=g.gemms * gemm.sram_ofmap + g.vector_outputs,
-        dram_ifmap=ifmap_bits / _BYTE,
-        dram_filter=filter_bits / _BYTE,
-        dram_ofmap=(result_bits + 2.0 * spilled_bits) / _BYTE,
-        compute_time=compute_time,
-        dram_time=dram_time,
-        latency=latency,
-        energy_mac=macs * per_mac,
-        energy_sram=sram,
-        energy_dram=traffic * (_BYTE * costs.dram_energy),
-        energy_leakage=latency * a.leakage,
-        lacks_ifmap=(gemm.ifmap_load > a.ifmap_bits).astype(np.float64),
-        lacks_filter=(gemm.filter_load > a.filter_bits).astype(np.float64),
-        lacks_ofmap=(gemm.ofmap_load > a.ofmap_bits).astype(np.float64),
-    )
-
-
-def layer_costs(
-    layers: LayerTable,
-    accelerators: Mapping[str, Values],
-    costs: Technology,
-    overlap: float = 1.0,
-) -> LayerCosts:
-    """Costs every layer row on its design's accelerator.
-
-    Args:
-        layers: ``L`` rows of ``n`` designs.
-        accelerators: One column ``(n,)`` per parameter of `SystolicArray`, at rest.
-        costs: What actions and components cost.
-        overlap: Share in [0, 1] of the shorter of computing and DRAM traffic that hides behind
-            the longer.
-
-    Returns:
-        One value per row, in their order.
-
-    Raises:
-        DesignError: A parameter is missing, or a dataflow is unknown.
-    """
-    numbers, flows = numbers_of(accelerators), flows_of(accelerators)
-    gemms = Gemms.of(layers)
-    arrays = Arrays.of(numbers, _Pe.of(layers, gemms, costs).leakage, costs)
-    columns = {field.name: np.zeros(len(layers)) for field in fields(LayerCosts)}
-    for place, dataflow in enumerate(_FLOWS):
-        rows = np.flatnonzero(flows[layers.design] == place)
-        part = _cost(gemms.pick(rows), arrays.pick(layers.design[rows]), dataflow, costs, overlap)
-        for name, column in columns.items():
-            column[rows] = getattr(part, name)
-    return LayerCosts(**columns)
-
-
-@dataclass(frozen=True, eq=False)
-class _Pe:
-    """Area (m^2) and leakage (W) of one processing element per network, ``(n,)`` each."""
-
-    area: Floats
-    leakage: Floats
-
-    @classmethod
-    def of(cls, table: LayerTable, gemms: Gemms, costs: Technology) -> _Pe:
-        def widest(bits: Floats) -> Floats:
-            most = np.zeros(table.n)
-            np.maximum.at(most, table.design, np.where(gemms.gemms > 0, bits, 0.0))
-            return most
-
-        weight, activation = widest(gemms.weight_bits), widest(gemms.activation_bits)
-        total = widest(gemms.sum_bits)
-        parts = (
-            (costs.multiplier, weight * activation),
-            (costs.adder, total),
-            (costs.register, weight + activation + total),
-        )
-        nothing = np.zeros(table.n)
-        return cls(
-            sum((logic.area * size for logic, size in parts), nothing),
-            sum((logic.leakage * size for logic, size in parts), nothing),
-        )
 
 
 def _blocks(flows: Ints, network: Ints, lengths: Ints) -> Iterator[tuple[Ints, bool]]:
@@ -355,6 +168,23 @@ class Systolic(Evaluator):
         reason = np.where(lacks > 0, int(Reason.INFEASIBLE), int(Reason.NONE))
         return Measurements.of(self.metrics, columns, reason=reason, notes=_NOTES[lacks].tolist())
 
+    def fingerprints(self, designs: Designs) -> list[bytes]:
+        """Which layers a network has, in whatever order; see `Evaluator.fingerprints`."""
+        has = designs.space.part_names
+        if "net" not in has or "hw" in has:
+            return super().fingerprints(designs)
+        if "quant" in designs.space.parts or "quant" not in has:
+            return multisets(designs.layers, with_cells="quant" not in has)
+        return super().fingerprints(designs)
+
+    def against(
+        self, space: Space, inner: Designs, names: frozenset[str]
+    ) -> Callable[[Designs], Grid] | None:
+        """Costs each different layer once per array; see `Evaluator.against`."""
+        if inner.space.part_names != ("hw",):
+            return super().against(space, inner, names)
+        return SystolicGrid(self.technology, self.overlap, inner, names)
+
     def breakdown(self, designs: Designs) -> dict[str, dict[str, Floats]]:
         """Where energy, latency and area come from, per design.
 
@@ -389,7 +219,7 @@ class Systolic(Evaluator):
         table = networks.layers
         numbers, flows = numbers_of(designs.accelerators), flows_of(designs.accelerators)
         gemms = Gemms.of(table)
-        pe = _Pe.of(table, gemms, self.technology)
+        pe = pe_of(table, gemms, self.technology)
         arrays = Arrays.of(numbers, pe.leakage[network], self.technology)
         gemms = gemms.padded()
         starts = np.searchsorted(table.design, np.arange(table.n + 1))
@@ -399,8 +229,8 @@ class Systolic(Evaluator):
             own = network[block[:1]] if alike else network[block]
             place = np.arange(max(1, int(lengths[own].max())))[:, None]
             rows = np.where(place < lengths[own], starts[own] + place, len(table))
-            dataflow = _FLOWS[flows[block[0]]]
-            part = _cost(
+            dataflow = FLOWS[flows[block[0]]]
+            part = cost_of(
                 gemms.pick(rows), arrays.pick(block), dataflow, self.technology, self.overlap
             )
             for name, column in total.items():

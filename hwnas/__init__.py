@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hwnas.api import search as search
     from hwnas.budget import Budget as Budget
+    from hwnas.comparison import Comparison as Comparison
+    from hwnas.comparison import compare as compare
     from hwnas.design import BitsPerCell as BitsPerCell
     from hwnas.design import Design as Design
     from hwnas.design import Designs as Designs
@@ -40,6 +42,7 @@ __version__ = "0.1.0"
 _HOME = {
     "hwnas.api": ("search",),
     "hwnas.budget": ("Budget",),
+    "hwnas.comparison": ("Comparison", "compare"),
     "hwnas.design": ("BitsPerCell", "Design", "Designs", "SkipNet", "SystolicArray"),
     "hwnas.errors": ("HwnasError",),
     "hwnas.evaluation": ("Evaluator", "Expense", "Infeasible", "PerDesign", "measures"),

@@ -8,6 +8,7 @@ HwnasError                     exit code 2: something the person can mend in wha
 ├── MeasurementError           what an evaluator answered breaks its contract
 ├── ProblemError               space, evaluators, objectives and constraints do not fit together
 ├── SearcherError              a searcher that cannot search this problem
+├── ExactRefusedError          a problem whose exact front cannot be computed
 ├── PluginError                no plug-in of that name
 │   └── MissingExtraError      the plug-in is there, an optional package is not
 ├── StudyFileError             a study file that cannot be run; carries every problem found
@@ -82,6 +83,10 @@ class ProblemError(HwnasError):
 
 class SearcherError(HwnasError):
     """A searcher cannot search this problem."""
+
+
+class ExactRefusedError(HwnasError):
+    """The exact front of a problem cannot be computed by any method that is known here."""
 
 
 class PluginError(HwnasError):

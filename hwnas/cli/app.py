@@ -150,6 +150,62 @@ def report(directory: Directory, storage: Storage = None) -> None:
 
 
 @app.command()
+def compare(
+    study: Annotated[Path, typer.Argument(help="A study: YAML, or Python with def study().")],
+    searchers: Annotated[
+        str,
+        typer.Option(
+            "--searchers",
+            metavar="A,B,...",
+            help="The others are tested against the first; with options: nsga2:population=50.",
+        ),
+    ],
+    seeds: Annotated[
+        int, typer.Option("--seeds", metavar="N", help="Runs of each, seeds from 0.")
+    ] = 10,
+    budget: Annotated[
+        Optional[int],
+        typer.Option("--budget", metavar="N", help="Evaluations of each run; else the study's."),
+    ] = None,
+    directory: Annotated[
+        Optional[Path], typer.Option("--dir", metavar="DIR", help="Default: runs/compare/NAME.")
+    ] = None,
+    jobs: Annotated[
+        Optional[int],
+        typer.Option("--jobs", metavar="J", help="Runs at once; as many as there are cores."),
+    ] = None,
+    checkpoints: Annotated[
+        Optional[str],
+        typer.Option("--checkpoints", metavar="N,N,...", help="Where hypervolumes are told."),
+    ] = None,
+    exact: Annotated[
+        Optional[bool],
+        typer.Option(
+            "--exact/--no-exact",
+            help="Relate to the exact front, for which everything costly is measured (tables); "
+            "without either: where nothing is costly.",
+        ),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start anew; removes the old runs.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare searchers on one study, several seeds each; the same command again goes on.
+
+    Ends with hypervolumes, how quickly they were reached, what the searchers themselves cost and
+    a paired test, as tables and in comparison.html, .json and .csv. More seeds, searchers or
+    budget add to what is there. The box of the hypervolume is fixed with the first result.
+    """
+    from hwnas.cli.comparing import Wanted, run_comparison
+
+    wanted = Wanted(study, searchers, seeds, budget, directory, jobs, checkpoints, exact, fresh)
+    if not run_comparison(wanted, as_json=as_json, quiet=quiet):
+        raise typer.Exit(2)
+
+
+@app.command()
 def dashboard(
     directory: Directory,
     port: Annotated[int, typer.Option(help="0 takes any free port.")] = 8080,

@@ -1,27 +1,37 @@
 """Designs: network families, quantization policies, accelerator templates, the layer table."""
 
 from hwnas.design.bits_per_cell import BitsPerCell
+from hwnas.design.bits_per_layer import BitsPerLayer
 from hwnas.design.designs import Design, Designs
+from hwnas.design.fixed_network import FixedNetwork
 from hwnas.design.graph import Graph, Join, Layer, Source
 from hwnas.design.layers import FLOAT_BITS, LayerTable, Operator
+from hwnas.design.nas_bench_201 import NASBench201
+from hwnas.design.nas_bench_macro import NASBenchMacro
 from hwnas.design.parts import AcceleratorTemplate, NetworkFamily, QuantizationPolicy
 from hwnas.design.skipnet import SkipNet
 from hwnas.design.systolic_array import SystolicArray
+from hwnas.design.uniform_bits import UniformBits
 
 __all__ = [
     "FLOAT_BITS",
     "AcceleratorTemplate",
     "BitsPerCell",
+    "BitsPerLayer",
     "Design",
     "Designs",
+    "FixedNetwork",
     "Graph",
     "Join",
     "Layer",
     "LayerTable",
+    "NASBench201",
+    "NASBenchMacro",
     "NetworkFamily",
     "Operator",
     "QuantizationPolicy",
     "SkipNet",
     "Source",
     "SystolicArray",
+    "UniformBits",
 ]

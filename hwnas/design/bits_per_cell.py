@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hwnas.arrays import Columns, Ints
+from hwnas.design.bit_widths import checked_bits
 from hwnas.design.parts import QuantizationPolicy
 from hwnas.errors import SpaceError
 from hwnas.space import Gene, When
@@ -36,13 +37,8 @@ class BitsPerCell(QuantizationPolicy):
 
     def __post_init__(self) -> None:
         for option in ("weight_bits", "activation_bits"):
-            values = tuple(getattr(self, option))
+            values = checked_bits(self.name, option, getattr(self, option))
             object.__setattr__(self, option, values)
-            if not values or min(values) < 2 or max(values) > 32:
-                raise SpaceError(
-                    f"bits_per_cell cannot have {option} = {list(values)}",
-                    rule="at least one choice, each 2 to 32",
-                )
 
     def options(self) -> dict[str, Any]:
         """The constructor's arguments as plain JSON values."""

@@ -18,7 +18,9 @@ import numpy as np
 from hwnas.arrays import Ints
 from hwnas.design.designs import Design, Designs
 from hwnas.errors import MeasurementError
+from hwnas.evaluation.grid import Grid
 from hwnas.metrics import Goal, Measurements, Metric, Reason
+from hwnas.space import Space, keys
 
 ALL_PARTS: frozenset[str] = frozenset()
 """As `Evaluator.reads`: every part of the genome can change the answer."""
@@ -77,6 +79,37 @@ class Evaluator(ABC):
         """
         if len(designs):
             yield np.arange(len(designs)), self.evaluate(designs, fidelity)
+
+    def fingerprints(self, designs: Designs) -> list[bytes]:
+        """Says which designs it cannot tell apart; override it where different genomes cost alike.
+
+        Args:
+            designs: ``n`` designs, perhaps of some parts of the genome only.
+
+        Returns:
+            ``n`` keys. Designs with equal keys have equal metrics, whatever parts of the genome
+            are added to both.
+        """
+        columns = designs.space.columns_of(*designs.space.read_by(self.reads))
+        return keys(designs.genomes[:, columns])
+
+    def against(
+        self, space: Space, inner: Designs, names: frozenset[str]
+    ) -> Callable[[Designs], Grid] | None:
+        """Lays out inner designs, to measure many outer ones against all of them.
+
+        Override it where a grid costs less than its cells, e.g. because networks share layers.
+
+        Args:
+            space: The joint space.
+            inner: Designs of some parts of it, e.g. of ``hw``; the outer ones are of the others.
+            names: The metrics that are wanted.
+
+        Returns:
+            A function from ``o`` outer designs to their grid, or ``None``: cell by cell.
+        """
+        del space, inner, names
+        return None
 
     @property
     def name(self) -> str:

@@ -4,6 +4,7 @@ Imports scikit-learn, which takes a second or more: the core imports this room o
 asks for a prediction.
 """
 
+from hwnas.prediction.canonical import CanonicalFeatures
 from hwnas.prediction.interface import (
     Features,
     MetricFeatures,
@@ -14,6 +15,7 @@ from hwnas.prediction.interface import (
 )
 
 __all__ = [
+    "CanonicalFeatures",
     "Features",
     "MetricFeatures",
     "PredictedMetric",

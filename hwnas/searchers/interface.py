@@ -31,6 +31,8 @@ class Searcher(ABC):
 
     name: ClassVar[str]
     """The plug-in's name under the entry points ``hwnas.searchers``."""
+    prunes: ClassVar[bool] = False
+    """Whether it leaves out designs that certainly cannot reach the front."""
 
     def __init__(self, problem: Problem, *, seed: int = 0, budget: int | None = None) -> None:
         if seed < 0:
@@ -59,11 +61,12 @@ class Searcher(ABC):
         Asking again without telling proposes the same again.
 
         Args:
-            n: How many; at least 1.
+            n: How many; at least 1. Where something is COSTLY and does not read the whole genome,
+                how many settings of what it reads: designs that share one may come along.
 
         Returns:
-            Genomes, ``int64 (j, d)`` with ``j <= n``; fewer than ``n`` only where the space runs
-            out, none where it has. Inactive genes may have any value: tell the rows as they are.
+            Genomes, ``int64 (j, d)``; fewer than ``n`` (settings) only where the space runs out,
+            none where it has. Inactive genes may have any value: tell the rows as they are.
         """
 
     def tell(self, genomes: Ints, measurements: Measurements) -> None:
@@ -86,6 +89,14 @@ class Searcher(ABC):
                 given=f"{len(genomes)} and {len(measurements)}",
             )
         self.told.add(self.problem.space.check(genomes), measurements)
+
+    def remaining(self) -> float | None:
+        """An upper bound on the hypervolume still to be gained, as a share of what is reached.
+
+        Returns:
+            The bound at the confidence that the searcher states; ``None`` where it has none.
+        """
+        return None
 
     def rng(self) -> np.random.Generator:
         """The random stream of the current step."""

@@ -17,7 +17,7 @@ from hwnas.arrays import Floats, Ints
 from hwnas.errors import SearcherError
 from hwnas.problem import Problem
 from hwnas.searchers.interface import Searcher, unseen
-from hwnas.searchers.operators import crossover, mutate
+from hwnas.space.operators import crossover, mutate
 
 _ROUNDS = 10
 

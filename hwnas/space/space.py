@@ -42,6 +42,29 @@ class Part(ABC):
     def options(self) -> dict[str, Any]:
         """What the constructor needs to build this part again, as plain JSON values."""
 
+    def encoding_names(self) -> tuple[str, ...]:
+        """The names of the columns of `encoding`.
+
+        Returns:
+            ``k`` names; none means that the genes themselves describe a design best.
+        """
+        return ()
+
+    def encoding(self, columns: Columns, n: int) -> Floats:
+        """Numbers that describe what the genes mean, for predictors of costly metrics.
+
+        They are equal for designs that mean the same however their genes are written, which the
+        genes themselves cannot say.
+
+        Args:
+            columns: Gene name to values ``(n,)`` of (at least) this part's genes.
+            n: Number of designs.
+
+        Returns:
+            ``float64 (n, k)``, one column per name of `encoding_names`.
+        """
+        return np.empty((n, 0))
+
     def space(self) -> Space:
         """The space of this part alone. Conditions on other parts' genes count as met there."""
         return Space(self.genes(), {self.prefix: self})

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluators.systolic import LayerCosts, layer_costs
+from evaluators.systolic_costs import LayerCosts, layer_costs
 from evaluators.technology import load
 from hwnas.design import LayerTable, Operator
 from hwnas.errors import DesignError

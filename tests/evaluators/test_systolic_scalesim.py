@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from evaluators.systolic import LayerCosts, layer_costs
+from evaluators.systolic_costs import LayerCosts, layer_costs
 from evaluators.technology import load
 from hwnas.design import LayerTable
 

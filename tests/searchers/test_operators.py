@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas import Gene, Space, When
-from hwnas.searchers.operators import crossover, mutate
+from hwnas.space.operators import crossover, mutate
 from tests.space.strategies import spaces_with_genomes
 
 

@@ -1,0 +1,147 @@
+"""SHGO as FLASH uses it, beside NSGA-II and random search at the same number of evaluations.
+
+    python benchmarks/shgo.py                  # 2,000 evaluations, 10 seeds
+    python benchmarks/shgo.py --budget 500 --seeds 3
+
+FLASH's search space and cost models are not published in detail. This is a stand-in of about its
+size (7 genes, 5e10 designs), declared here in closed form and NOT FLASH's: a network of dense cells
+on a systolic array, to minimise the error and the product of latency, energy and area. Hypervolume
+is the share of that of the best-known front, the union of everything found here and of long runs.
+CPU seconds of this process, one thread. The seed counts in SHGO only for what fills up its batches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+import numpy as np
+
+from hwnas import Designs, Gene, Problem, Space, Study, measures
+from hwnas.problem import nondominated
+
+SPACE = Space(
+    (
+        Gene("net.cells", (1, 2, 3)),
+        Gene("net.layers", tuple(range(5, 31))),
+        Gene("net.width", (1, 2, 3)),
+        Gene("net.skip", tuple(range(101))),
+        Gene("hw.rows", tuple(range(1, 129))),
+        Gene("hw.columns", tuple(range(1, 129))),
+        Gene("hw.buffer", tuple(8 * i for i in range(1, 129))),
+    )
+)
+WIDTH, IMAGE = 16, 32
+CLOCK, BANDWIDTH = 1e9, 16.0  # Hz, B per cycle
+MAC, SRAM, DRAM, LEAKAGE = 0.5e-12, 0.2e-12, 100e-12, 20e-3  # J, J, J per byte, W per mm2
+PE_AREA, SRAM_AREA, CHIP = 1e-3, 1.5e-3, 0.2  # mm2 each, mm2 per KiB, mm2
+
+
+def channels(designs: Designs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Per design, cell and layer: width, channels borrowed over skips, 1 where there is a layer."""
+    cells, layers, width, skip = (
+        designs[f"net.{name}"].astype(float)[:, None, None]
+        for name in ("cells", "layers", "width", "skip")
+    )
+    cell, layer = np.arange(3.0)[None, :, None], np.arange(30.0)[None, None, :]
+    wide = WIDTH * width * 2**cell
+    borrowed = np.minimum(skip, np.maximum(layer - 1, 0) * wide)
+    there = (cell < cells) & (layer < layers)
+    return np.broadcast_to(wide, there.shape), borrowed, there.astype(float)
+
+
+@measures("error", "log_cost", expense="free", batch=True)
+def stand_in(designs: Designs) -> dict[str, np.ndarray]:
+    """Error in percent, and the logarithm of latency (ms) x energy (mJ) x area (mm2)."""
+    wide, borrowed, there = channels(designs)
+    layers = designs["net.layers"].astype(float)
+    # NN-Degree: short links of a cell and its long links per layer; accuracy saturates in it.
+    degree = (there.max(axis=2) * wide[:, :, 0]).sum(axis=1)
+    degree += (there * borrowed).sum(axis=(1, 2)) / layers
+    accuracy = 1 / (0.02 * np.exp(60 / degree) + 1.016) - 0.08 * np.exp(-layers / 8)
+    rows, columns, buffer = (
+        designs[f"hw.{name}"].astype(float) for name in ("rows", "columns", "buffer")
+    )
+    pixels = (IMAGE / 2 ** np.arange(3.0))[None, :, None] ** 2
+    inputs = wide + borrowed
+    macs = there * 9 * pixels * inputs * wide
+    folds = np.ceil(9 * inputs / rows[:, None, None]) * np.ceil(wide / columns[:, None, None])
+    cycles = there * folds * (pixels + (rows + columns)[:, None, None])
+    weights, maps = there * 9 * inputs * wide, there * pixels * inputs
+    refetches = np.ceil(weights / (512 * buffer)[:, None, None])
+    traffic = weights + there * maps * np.where(
+        weights + maps > (1024 * buffer)[:, None, None], refetches, 1.0
+    )
+    seconds = np.maximum(cycles, traffic / BANDWIDTH).sum(axis=(1, 2)) / CLOCK
+    area = CHIP + PE_AREA * rows * columns + SRAM_AREA * buffer
+    reads = (macs / rows[:, None, None]).sum(axis=(1, 2)) * np.sqrt(buffer / 8)
+    energy = MAC * macs.sum(axis=(1, 2)) + SRAM * reads + DRAM * traffic.sum(axis=(1, 2))
+    energy += LEAKAGE * area * seconds
+    return {
+        "error": 100 * (1 - accuracy),
+        "log_cost": np.log(1e3 * seconds * 1e3 * energy * area),
+    }
+
+
+PROBLEM = Problem(SPACE, [stand_in], ["error", "log_cost"])
+
+REFERENCE = np.array([50.0, 8.0])
+"""Error in percent and log_cost, about the worst of random designs."""
+LONG = 30_000
+
+
+def searched(name: str, budget: int, seed: int) -> tuple[np.ndarray, float]:
+    """What a searcher measured, in order, and its CPU seconds."""
+    start = time.process_time()
+    study = Study(PROBLEM, name, budget=budget, seed=seed)
+    for _ in study.run():
+        pass
+    losses = PROBLEM.losses(study.history.rows.measurements)
+    return losses, time.process_time() - start
+
+
+def volume(losses: np.ndarray) -> float:
+    """The hypervolume against the reference."""
+    import moocore
+
+    front = losses[nondominated(losses)]
+    return float(moocore.hypervolume(front[(front < REFERENCE).all(axis=1)], ref=REFERENCE))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--budget", type=int, default=2000)
+    parser.add_argument("--seeds", type=int, default=10)
+    arguments = parser.parse_args()
+    budget, seeds = arguments.budget, range(arguments.seeds)
+    searched("shgo", 200, 0)  # imports
+    names = ("shgo", "nsga2", "local_search", "regularized_evolution", "random")
+    runs = {name: [searched(name, budget, seed) for seed in seeds] for name in names}
+    long = [searched("nsga2", LONG, 100 + seed)[0] for seed in range(2)]
+    long.append(searched("shgo", LONG // 3, 100)[0])
+    everything = [*long, *(losses for name in runs for losses, _ in runs[name])]
+    best = volume(np.concatenate(everything))
+    print(f"{SPACE.size():.3g} designs; reference {REFERENCE.tolist()}; 1 is the best-known front")
+    marks = sorted({*(n for n in (250, 500, 1000) if n < budget), budget})
+    print(f"{'':23}{'runs':>5}" + "".join(f"{f'HV at {n:,}':>13}" for n in marks), end="")
+    print(f"{'least':>9}{'most':>9}{'ratio':>9}{'gap':>9}{'CPU s':>8}")
+    base = 0.0
+    for name, results in runs.items():
+        shares = np.array([[volume(losses[:n]) / best for n in marks] for losses, _ in results])
+        median = np.median(shares, axis=0)
+        base = base or median[-1]
+        seconds = np.median([spent for _, spent in results])
+        print(
+            f"{name:23}{len(results):5}" + "".join(f"{share:13.4f}" for share in median),
+            f"{shares[:, -1].min():8.4f}{shares[:, -1].max():9.4f}{base / median[-1]:9.4f}"
+            f"{(1 - median[-1]) / (1 - base):9.2f}{seconds:8.2f}",
+        )
+    print("ratio: hypervolume of shgo over it; gap: what it misses of the front, over shgo's")
+
+
+if __name__ == "__main__":
+    main()

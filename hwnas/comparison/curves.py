@@ -1,0 +1,127 @@
+"""How a run came on: fronts and hypervolume against what the budget counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from hwnas.arrays import Bools, Floats, Ints
+from hwnas.history import Block
+from hwnas.metrics import Reason
+from hwnas.problem import Problem, nondominated
+from hwnas.space import differing
+from hwnas.yardstick import Yardstick
+
+_ROUNDING: Final = 1e-9
+
+
+def evaluations_by_row(problem: Problem, block: Block) -> Ints:
+    """What the budget had counted after each row of a history, ``int64 (n,)``.
+
+    Several rows may share one evaluation: those that agree in the parts that the costly
+    evaluators read, and those that were ruled out without a costly measurement. The last entry is
+    `History.evaluations`.
+
+    Args:
+        problem: The problem.
+        block: The rows of a history, in its order.
+    """
+    tried = np.flatnonzero(block.measurements.reason != Reason.RULED_OUT)
+    new = np.zeros(len(block), dtype=np.int64)
+    if all(evaluator.deterministic for evaluator in problem.evaluators):
+        reads = [evaluator.reads for evaluator in problem.costly]
+        parts = frozenset().union(*reads) if reads and all(reads) else frozenset()
+        columns = problem.space.columns_of(*problem.space.read_by(parts))
+        projected = problem.space.canonical(block.genomes[tried])[:, columns]
+        new[tried[differing(projected)]] = 1
+    else:
+        new[tried] = 1
+    return np.cumsum(new)
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """What counts of a run's history. Symbols: ``n`` rows, ``m`` objectives.
+
+    Attributes:
+        evaluations: What the budget had counted after each row, ascending, ``int64 (n,)``.
+        losses: ``(n, m)``; infinite where a design is infeasible or misses a constraint.
+        failed: ``bool (n,)``: rows where an evaluator failed.
+    """
+
+    evaluations: Ints
+    losses: Floats
+    failed: Bools
+
+    @classmethod
+    def of(cls, problem: Problem, block: Block) -> Trajectory:
+        """From the rows of a history, in its order."""
+        kept = problem.satisfied(block.measurements)
+        losses = np.where(kept[:, None], problem.losses(block.measurements), np.inf)
+        return cls(evaluations_by_row(problem, block), losses, block.measurements.failed)
+
+    def within(self, evaluations: int) -> Trajectory:
+        """The part of it that so many evaluations paid for."""
+        rows = int(np.searchsorted(self.evaluations, evaluations, side="right"))
+        return Trajectory(self.evaluations[:rows], self.losses[:rows], self.failed[:rows])
+
+    @property
+    def spent(self) -> int:
+        """What the budget counted in all."""
+        return int(self.evaluations[-1]) if len(self.evaluations) else 0
+
+    def front(self) -> Floats:
+        """The losses on the front at its end, ``(j, m)``."""
+        return self.losses[nondominated(self.losses)]
+
+    def volumes(self, box: Yardstick, at: Ints) -> Floats:
+        """The hypervolume after some numbers of evaluations each, ``(j,)``.
+
+        A run that ended earlier keeps what it had.
+
+        Args:
+            box: The yardstick.
+            at: Ascending numbers of evaluations, ``int64 (j,)``.
+        """
+        stops = np.searchsorted(self.evaluations, at, side="right")
+        front = np.empty((0, self.losses.shape[1]))
+        volumes = np.zeros(len(at))
+        start, volume = 0, 0.0
+        for i, stop in enumerate(map(int, stops)):
+            if stop > start:
+                together = np.concatenate([front, self.losses[start:stop]])
+                front = together[nondominated(together)]
+                volume, start = box.hypervolume(front), stop
+            volumes[i] = volume
+        return volumes
+
+    def reaches(self, box: Yardstick, volume: float) -> int | None:
+        """After how many evaluations the hypervolume first was so large; ``None`` if never.
+
+        Exact to the evaluation: the hypervolume never falls, so the place is found by bisection.
+        """
+        steps = np.unique(self.evaluations)
+        low, high = 0, len(steps)
+        while low < high:
+            middle = (low + high) // 2
+            reached = box.hypervolume(self.within(int(steps[middle])).front())
+            if reached >= volume * (1 - _ROUNDING):
+                high = middle
+            else:
+                low = middle + 1
+        return int(steps[low]) if low < len(steps) else None
+
+
+def checkpoints(budget: int) -> tuple[int, ...]:
+    """Where a comparison looks unless it is told: the budget halved some times, ascending.
+
+    Args:
+        budget: The evaluations of each run.
+
+    Returns:
+        At most five numbers, the last of them the budget, none below 10 but a budget itself.
+    """
+    halves = (round(budget / 2**k) for k in range(4, -1, -1))
+    return tuple(dict.fromkeys(h for h in halves if h >= min(10, budget)))

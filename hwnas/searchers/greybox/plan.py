@@ -1,0 +1,190 @@
+"""One step of a grey-box search: what is believed, what is worth measuring, what may be left.
+
+Symbols: ``p`` candidates, ``q`` points of the volume, ``u`` open objectives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.special import ndtr
+
+from hwnas.arrays import Bools, Floats, Ints
+from hwnas.searchers.greybox.anatomy import Anatomy
+from hwnas.searchers.greybox.belief import Belief, Forecast
+from hwnas.searchers.greybox.volume import Volume
+
+_DECADES = 1.5
+_SPREAD = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """The box of the open objectives; one that spans decades is seen by its logarithm.
+
+    Attributes:
+        low: ``(u,)``, where the box begins.
+        high: Where it ends.
+        logarithmic: Which objectives are logarithms.
+    """
+
+    low: Floats
+    high: Floats
+    logarithmic: Bools
+
+    @classmethod
+    def around(cls, losses: Floats) -> Frame:
+        """The box around measured losses, ``(n, u)``; far outliers are left outside."""
+        low, high = losses.min(axis=0), losses.max(axis=0)
+        with np.errstate(all="ignore"):
+            logarithmic = (low > 0) & (np.log10(high / low) > _DECADES)
+        seen = np.where(logarithmic, np.log10(np.where(logarithmic, losses, 1.0)), losses)
+        quarter, three = np.quantile(seen, [0.25, 0.75], axis=0)
+        low = seen.min(axis=0)
+        high = np.minimum(seen.max(axis=0), three + _SPREAD * (three - quarter))
+        return cls(low, np.where(high > low, high, low + 1.0), logarithmic)
+
+    def scaled(self, losses: Floats) -> Floats:
+        """Losses with the box at [0, 1], ``(n, u)``."""
+        with np.errstate(divide="ignore"):
+            seen = np.where(self.logarithmic, np.log10(np.maximum(losses, 0.0)), losses)
+        scaled: Floats = (seen - self.low) / (self.high - self.low)
+        return scaled
+
+    def stretched(self, mean: Floats, deviation: Floats) -> Floats:
+        """Deviations on the scale of the box, ``(n, u)``."""
+        slope = np.where(self.logarithmic, np.maximum(np.abs(mean), 1e-300) * np.log(10.0), 1.0)
+        scaled: Floats = deviation / slope / (self.high - self.low)
+        return scaled
+
+
+class Candidates:
+    """Designs that might be measured next, and what is believed of them.
+
+    Args:
+        rows: Outer designs, ``int64 (p, d_o)``.
+        masks: ``bool (p, q)``.
+        forecast: What is believed.
+        least: No loss is below this, ``(p, u)``: certain.
+        most: Nor above this.
+        frame: The box.
+    """
+
+    def __init__(
+        self,
+        rows: Ints,
+        masks: Bools,
+        forecast: Forecast,
+        least: Floats,
+        most: Floats,
+        frame: Frame,
+    ) -> None:
+        self.rows, self.masks, self.forecast = rows, masks, forecast
+        self.least, self.most, self.frame = least, most, frame
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, which: Ints) -> Candidates:
+        """Some of them."""
+        return Candidates(
+            self.rows[which],
+            self.masks[which],
+            self.forecast.take(which),
+            self.least[which],
+            self.most[which],
+            self.frame,
+        )
+
+    def measured(self, row: int) -> Candidates:
+        """If one of them were measured and gave its mean."""
+        after = self.forecast.measured(row)
+        return Candidates(self.rows, self.masks, after, self.least, self.most, self.frame)
+
+    @property
+    def _u(self) -> int:
+        return self.least.shape[1]
+
+    @cached_property
+    def losses(self) -> Floats:
+        """The expected losses, within what is certain, ``(p, u)``."""
+        mean = self.forecast.mean[:, : self._u]
+        return np.asarray(np.maximum(np.minimum(mean, self.most), self.least))
+
+    @cached_property
+    def mean(self) -> Floats:
+        """The same on the scale of the box."""
+        return self.frame.scaled(self.losses)
+
+    @cached_property
+    def deviation(self) -> Floats:
+        """Their deviations on the scale of the box."""
+        return self.frame.stretched(self.losses, self.forecast.deviation[:, : self._u])
+
+    @cached_property
+    def chance(self) -> Floats:
+        """The probability that all open constraints are met, ``(p,)``."""
+        mean, deviation = self.forecast.mean[:, self._u :], self.forecast.deviation[:, self._u :]
+        return np.asarray(np.prod(ndtr(-mean / np.maximum(deviation, 1e-300)), axis=1))
+
+    def optimistic(self, deviations: float) -> Floats:
+        """Losses on the scale of the box that are better than expected, ``(p, u)``."""
+        certain = self.frame.scaled(np.where(np.isfinite(self.least), self.least, 0.0))
+        certain = np.where(np.isfinite(self.least), certain, -np.inf)
+        return np.asarray(np.maximum(self.mean - deviations * self.deviation, certain))
+
+
+class Choice:
+    """Chooses a batch, greedily, as if each choice had given what is expected.
+
+    Args:
+        volume: What the front reaches; changed.
+        candidates: What can be chosen.
+    """
+
+    def __init__(self, volume: Volume, candidates: Candidates) -> None:
+        self._volume, self._candidates = volume, candidates
+        self.chosen: list[int] = []
+
+    def best(self, n: int) -> Ints:
+        """The ``n`` outer designs that are expected to add most together, ``(j, d_o)``."""
+        some = self._candidates
+        for _ in range(min(n, len(some))):
+            value = self._volume.expected(some.masks, some.mean, some.deviation) * some.chance
+            value[self.chosen] = -np.inf
+            pick = int(np.argmax(value))
+            self.chosen.append(pick)
+            self._volume.add(some.masks[pick], some.mean[pick])
+            some = some.measured(pick)
+        return some.rows[self.chosen]
+
+
+def archived(volume: Volume, masks: Bools, frame: Frame, losses: Floats) -> None:
+    """Takes measured designs, whose losses are certain, into the front."""
+    scaled = frame.scaled(losses)
+    for mask, row in zip(masks, scaled, strict=True):
+        volume.add(mask, row)
+
+
+def settled(anatomy: Anatomy, targets: Floats) -> Bools:
+    """``bool (n,)``: measured designs that have values and meet the open constraints."""
+    u = len(anatomy.open)
+    finite = np.isfinite(targets).all(axis=1)
+    return finite & (targets[:, u:] <= 0).all(axis=1)
+
+
+def learnt(X: Floats, targets: Floats, anatomy: Anatomy, kept: dict[int, Floats]) -> Belief:
+    """What is believed after some designs were measured.
+
+    Args:
+        X: Their features, ``(n, k)``.
+        targets: See `Anatomy.targets`; rows that are not finite failed, which is learnt, too.
+        anatomy: The problem.
+        kept: See `Belief`.
+    """
+    u = len(anatomy.open)
+    finite = np.isfinite(targets).all(axis=1)
+    floors = np.concatenate([anatomy.best, np.full(targets.shape[1] - u, np.nan)])
+    return Belief(X, targets, finite, floors, kept)

@@ -1,0 +1,137 @@
+"""Known networks against published sizes and a peer's list of layers; bits per layer on them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evaluators.counts import BitOps, Macs, Params
+from hwnas.design import BitsPerLayer, Designs, FixedNetwork, Operator, SkipNet, SystolicArray
+from hwnas.errors import DesignError, SpaceError
+from hwnas.evaluation import Cached
+from hwnas.testing import SpaceSubject, space_checks
+
+OF_GRAPHS = {"graphs are sound", "graphs agree with layer rows"}
+"""Rules about graphs, which these networks do not have."""
+
+
+def layers(network, n=1):
+    return Designs(FixedNetwork(network).space(), np.zeros((n, 1), dtype=np.int64)).layers
+
+
+# Weights without biases and batch normalisation. torchvision counts 11,689,512 and 3,504,872
+# parameters: with two per channel of every convolution, and 1,000 biases.
+@pytest.mark.parametrize(
+    ("network", "depth", "params", "macs"),
+    [("resnet18", 21, 11_689_512, 1_814_073_344), ("mobilenet_v2", 53, 3_504_872, 300_774_272)],
+)
+def test_published_sizes(network, depth, params, macs):
+    table = layers(network)
+    convolutions = table.operator == int(Operator.CONVOLUTION)
+    assert FixedNetwork(network).depth == depth
+    assert int((table.weights + 2 * table.K * convolutions).sum()) + 1000 == params
+    assert int(table.macs.sum()) == macs
+
+
+@pytest.mark.parametrize(
+    ("network", "file"), [("resnet18", "resnet18"), ("mobilenet_v2", "mobilenetv2")]
+)
+def test_layers_are_those_of_the_reference(shared, network, file):
+    pandas = pytest.importorskip("pandas")
+    expected = pandas.read_csv(shared / "reference" / f"workload_{file}.csv")
+    table = layers(network)
+    working = table.has_weights
+    for name in ("N", "K", "C", "R", "S", "P", "Q", "stride", "groups"):
+        assert getattr(table, name)[working].tolist() == expected[name].tolist(), name
+    assert table.macs[working].tolist() == expected["MACs"].tolist()
+    assert table.weights[working].tolist() == expected["weights"].tolist()
+
+
+@pytest.mark.parametrize(("network", "additions"), [("resnet18", 8), ("mobilenet_v2", 10)])
+def test_cells_number_the_layers_with_weights(network, additions):
+    table = layers(network)
+    working = table.has_weights
+    assert table.cell[working].tolist() == list(range(1, FixedNetwork(network).depth + 1))
+    assert (table.cell == np.maximum.accumulate(table.cell)).all()
+    assert (table.operator == int(Operator.ADD)).sum() == additions
+
+
+def test_each_design_has_the_layers():
+    three, one = layers("resnet18", 3), layers("resnet18")
+    assert np.array_equal(three.take([2]).K, one.K)
+    assert np.array_equal(three.design, np.repeat([0, 1, 2], len(one)))
+
+
+def test_bits_of_each_layer():
+    """Layer l of design d has the bits of its genes; the maximum pooling those of layer 1."""
+    space = FixedNetwork().space() + BitsPerLayer(layers=21).space()
+    designs = Designs(space, space.sample(5, np.random.default_rng(1)))
+    table = designs.layers
+    for row in range(len(table)):
+        design = designs[int(table.design[row])]
+        assert table.weight_bits[row] == design[f"quant.w{table.cell[row]}"]
+        assert table.activation_bits[row] == design[f"quant.a{table.cell[row]}"]
+    pool = int(np.flatnonzero(table.operator == int(Operator.POOL))[0])
+    assert pool == 1
+    assert table.activation_bits[1] == table.activation_bits[0] == designs[0]["quant.a1"]
+
+
+def test_rows_of_no_cell_have_the_bits_of_the_boundary():
+    space = SkipNet(cells=(2,)).space() + BitsPerLayer(2, (4,), (6,), boundary_bits=16).space()
+    table = Designs(space, space.sample(1, np.random.default_rng(1))).layers
+    assert np.array_equal(table.weight_bits, np.where(table.cell == 0, 16, 4))
+    assert np.array_equal(table.activation_bits, np.where(table.cell == 0, 16, 6))
+
+
+def test_too_few_layers_are_refused():
+    space = FixedNetwork("mobilenet_v2").space() + BitsPerLayer(layers=50).space()
+    with pytest.raises(SpaceError, match="layer 53, the policy bits for 50") as caught:
+        _ = Designs(space, space.sample(1, np.random.default_rng(1))).layers
+    assert "layers=53" in caught.value.cure
+
+
+def test_an_unknown_network_is_refused():
+    with pytest.raises(SpaceError, match="no network 'resnet81'") as caught:
+        FixedNetwork("resnet81")
+    assert "resnet18" in caught.value.cure
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"layers": 0}, {"weight_bits": ()}, {"activation_bits": (1,)}, {"boundary_bits": 64}],
+)
+def test_impossible_policies_are_refused(options):
+    with pytest.raises(SpaceError, match=next(iter(options))):
+        BitsPerLayer(**options)
+
+
+def test_graphs_are_refused():
+    space = FixedNetwork().space()
+    with pytest.raises(DesignError, match="resnet18 cannot be built as a graph"):
+        _ = Designs(space, space.rows())[0].graph
+
+
+def test_a_network_of_one_choice_can_be_cached_and_measured():
+    """What reads the network alone measures it once for all bits."""
+    space = FixedNetwork().space() + BitsPerLayer().space() + SystolicArray().space()
+    designs = Designs(space, space.sample(20, np.random.default_rng(1)))
+    assert len(designs.part("net")[0]) == 1
+    macs = Cached(Macs()).evaluate(designs)
+    assert set(macs["macs"].tolist()) == {1_814_073_344.0}
+    assert np.array_equal(Cached(Params()).evaluate(designs)["params"], np.full(20, 11_678_912.0))
+    assert len(set(BitOps().evaluate(designs)["bitops"].tolist())) == 20
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        FixedNetwork(),
+        FixedNetwork("mobilenet_v2"),
+        BitsPerLayer(layers=3),
+        FixedNetwork().space() + BitsPerLayer().space(),
+    ],
+    ids=["resnet18", "mobilenet_v2", "bits", "joint"],
+)
+@pytest.mark.parametrize("check", [c for c in space_checks() if c.name not in OF_GRAPHS], ids=str)
+def test_conformance(check, subject):
+    check(SpaceSubject.of(subject))
