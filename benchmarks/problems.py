@@ -24,13 +24,15 @@ from evaluators.systolic import Systolic
 from hwnas import Gene, Metric, Problem, Space, measures
 from hwnas.design import Designs
 from hwnas.design.bits_per_cell import BitsPerCell
-from hwnas.design.nas_bench_201 import NASBench201
+from hwnas.design.bits_per_layer import BitsPerLayer
+from hwnas.design.fixed_network import FixedNetwork
+from hwnas.design.nas_bench_201 import OPERATORS, NASBench201
+from hwnas.design.nas_bench_macro import NASBenchMacro
 from hwnas.design.skipnet import SkipNet
 from hwnas.design.systolic_array import SystolicArray
 from hwnas.design.uniform_bits import UniformBits
 from hwnas.evaluation import Evaluator, Expense
 from hwnas.metrics import Measurements, Reason
-from hwnas.space import unique
 
 KIB = 1024
 OBJECTIVES = ("error", "minimize: edp = log10(energy * latency)", "minimize: size = log10(area)")
@@ -198,20 +200,33 @@ def black_box(seed: int = 0) -> Problem:
         genes += [Gene(f"quant.s{i}.w", bits), Gene(f"quant.s{i}.a", bits)]
     genes += [Gene("quant.first", (4, 6, 8)), Gene("quant.last", (4, 6, 8))]
     genes += [Gene("hw.rows", (4, 8, 16, 32, 64)), Gene("hw.columns", (4, 8, 16, 32, 64))]
-    genes += [Gene("hw.register", (16, 32, 64, 128, 256)), Gene("hw.buffer", (32, 64, 128, 256, 512, 1024))]
+    genes += [
+        Gene("hw.register", (16, 32, 64, 128, 256)),
+        Gene("hw.buffer", (32, 64, 128, 256, 512, 1024)),
+    ]
     genes += [Gene("hw.bandwidth", (1, 2, 4, 8, 16)), Gene("hw.clock", (100, 200, 400, 800))]
-    genes += [Gene("hw.dataflow", ("ws", "os", "rs"), ordered=False), Gene("hw.noc", ("bus", "mesh", "tree"), ordered=False)]
+    genes += [
+        Gene("hw.dataflow", ("ws", "os", "rs"), ordered=False),
+        Gene("hw.noc", ("bus", "mesh", "tree"), ordered=False),
+    ]
     space = Space(tuple(genes))
     rng = np.random.default_rng((seed, 35))
     main = [rng.normal(0, 0.05, len(g.choices)) for g in genes]
-    pairs = {(a, b): rng.normal(0, 0.02, (len(genes[a].choices), len(genes[b].choices)))
-             for a, b in rng.integers(0, 27, size=(40, 2)) if a != b}
+    pairs = {
+        (a, b): rng.normal(0, 0.02, (len(genes[a].choices), len(genes[b].choices)))
+        for a, b in rng.integers(0, 27, size=(40, 2))
+        if a != b
+    }
     mix = rng.uniform(0.8, 1.25, size=(3, 3, STAGES))
     noc = rng.uniform(0.9, 1.3, size=(2, 3))
 
     @measures("error", Metric("latency", "s"), Metric("energy", "J"), batch=True)
     def everything(designs):
-        v = {name: designs[name].astype(float) for name in space.names if name not in ("hw.dataflow", "hw.noc")}
+        v = {
+            name: designs[name].astype(float)
+            for name in space.names
+            if name not in ("hw.dataflow", "hw.noc")
+        }
         flow, link = designs.genomes[:, -2], designs.genomes[:, -1]
         lanes = v["hw.rows"] * v["hw.columns"]
         cycles, traffic, energy, capacity, damage = (np.zeros(len(designs)) for _ in range(5))
@@ -221,7 +236,9 @@ def black_box(seed: int = 0) -> Problem:
             width = 12.0 * 2 ** (i - 1)
             macs = d * (2 * e * width**2 + e * width * k**2) * (64 / 2 ** (i - 1)) ** 2
             weights = d * (2 * e * width**2 + e * width * k**2)
-            fit = np.minimum(1.0, (e * width / v["hw.columns"]) / np.ceil(e * width / v["hw.columns"]))
+            fit = np.minimum(
+                1.0, (e * width / v["hw.columns"]) / np.ceil(e * width / v["hw.columns"])
+            )
             cycles += macs * mix[0, flow, i - 1] / (lanes * fit)
             refetch = 1.0 + np.log1p(weights * w / 8 / (1024 * v["hw.buffer"]))
             reuse = 1.0 + 40.0 / np.sqrt(v["hw.register"]) * mix[1, flow, i - 1]
@@ -230,12 +247,110 @@ def black_box(seed: int = 0) -> Problem:
             capacity += np.log1p(d * e * (1 + 0.15 * (k - 3))) * (0.6 + 0.15 * i)
             damage += 2.0 ** (-1.2 * (w - 1)) + 0.6 * 2.0 ** (-1.1 * (a - 1))
         damage += 0.5 * (2.0 ** (-v["quant.first"] / 2) + 2.0 ** (-v["quant.last"] / 2))
-        latency = np.maximum(cycles / (v["hw.clock"] * 1e6), traffic / (v["hw.bandwidth"] * 1e9)) * noc[0, link]
-        energy = (energy + traffic * 8 * 4e-12 + latency * lanes * 2e-5 * (v["hw.clock"] / 400)) * noc[1, link]
+        latency = (
+            np.maximum(cycles / (v["hw.clock"] * 1e6), traffic / (v["hw.bandwidth"] * 1e9))
+            * noc[0, link]
+        )
+        energy = (
+            energy + traffic * 8 * 4e-12 + latency * lanes * 2e-5 * (v["hw.clock"] / 400)
+        ) * noc[1, link]
         twist = sum(table[designs.genomes[:, j]] for j, table in enumerate(main[:27]))
-        twist = twist + sum(t[designs.genomes[:, a], designs.genomes[:, b]] for (a, b), t in pairs.items())
+        twist = twist + sum(
+            t[designs.genomes[:, a], designs.genomes[:, b]] for (a, b), t in pairs.items()
+        )
         error = 0.05 + 0.75 * np.exp(-0.28 * capacity + 0.22 * damage + 0.35 * twist)
         return {"error": np.minimum(error, 0.95), "latency": latency, "energy": energy}
 
     goals = ["error", "minimize: slow = log10(latency)", "minimize: hungry = log10(energy)"]
     return Problem(space, [everything], goals)
+
+
+OTHER_ARRAYS = SystolicArray(
+    rows=(8, 16, 32, 64),
+    columns=(8, 16, 32, 64),
+    dataflow=("os", "ws", "is"),
+    ifmap_sram=(32 * KIB, 128 * KIB, 512 * KIB),
+    filter_sram=(32 * KIB, 128 * KIB, 512 * KIB),
+    ofmap_sram=(64 * KIB,),
+    dram_bandwidth=(0.8e9, 3.2e9, 12.8e9),
+    clock=(400e6,),
+)
+"""1,296 systolic arrays."""
+
+
+def nas_bench_macro() -> Problem:
+    import pandas as pd
+
+    table = pd.read_parquet(data() / "nas_bench_macro.parquet")
+    digits = np.array([[int(d) for d in arch] for arch in table["arch"]], dtype=np.int64)
+    sizes = table["params"].to_numpy(np.float64)
+    error = _looked_up(digits, table["acc_mean"].to_numpy() / 100, sizes, 0.1, 8)
+    space = NASBenchMacro().space() + UniformBits().space() + OTHER_ARRAYS.space()
+    goals = ["error", "minimize: slow = log10(latency)", "minimize: hungry = log10(energy)"]
+    return Problem(space, [Error(error), Systolic()], goals, ["area <= 1.5 mm2"])
+
+
+def resnet18_bits() -> Problem:
+    """SYNTHETIC accuracy: layers suffer differently, neighbours suffer together."""
+    network = FixedNetwork(network="resnet18")
+    depth = network.depth
+    space = network.space() + BitsPerLayer(layers=depth).space() + OTHER_ARRAYS.space()
+    rng = np.random.default_rng(18)
+    suffers = rng.lognormal(-2.0, 0.8, size=(2, depth))
+    together = rng.lognormal(-2.0, 0.5, size=depth - 1)
+
+    def error(designs: Designs) -> np.ndarray:
+        w = np.stack([designs[f"quant.w{i + 1}"].astype(float) for i in range(depth)], axis=1)
+        a = np.stack([designs[f"quant.a{i + 1}"].astype(float) for i in range(depth)], axis=1)
+        by_weights, by_inputs = 2.0 ** (-1.4 * (w - 1)), 2.0 ** (-1.2 * (a - 1))
+        damage = by_weights @ suffers[0] + by_inputs @ suffers[1]
+        damage += np.sqrt(by_weights[:, 1:] * by_weights[:, :-1]) @ together
+        return 1.0 - 0.7 * np.exp(-0.6 * damage)
+
+    return joint(space, Error(error, ("net", "quant")))
+
+
+def nas_bench_201_int8(folder: str | Path | None = None) -> Problem:
+    """Real quantised accuracies (AnalogNAS-Bench): float, or 8 bits after training."""
+    import tempfile
+
+    import pandas as pd
+
+    from evaluators.tabular import TableMetric, Tabular
+
+    table = pd.read_parquet(data() / "nb201.parquet")
+    edges = ("e01", "e02", "e12", "e03", "e13", "e23")
+    rows = [
+        table[[f"op_{edge}" for edge in edges]].assign(w=bits, a=bits, accuracy=table[column])
+        for bits, column in ((8, "anb_c10_int8_ptq"), (32, "anb_c10_fp32"))
+    ]
+    folder = Path(folder or tempfile.mkdtemp())
+    pd.concat(rows).to_parquet(folder / "int8.parquet")
+    keys = {f"net.{edge}": f"op_{edge}" for edge in edges}
+    keys |= {"quant.weight_bits": "w", "quant.activation_bits": "a"}
+    tabular = Tabular(
+        path=folder / "int8.parquet",
+        keys=keys,
+        values={name: place for place, name in enumerate(OPERATORS)},
+        metrics={"error": TableMetric("accuracy", complement=100, worst=1, best=0)},
+    )
+    bits = UniformBits(weight_bits=(8, 32), activation_bits=(8, 32))
+    return joint(NASBench201().space() + bits.space() + ARRAYS.space(), tabular)
+
+
+def nas_bench_201_accuracy() -> Problem:
+    """One objective, nothing free: the error of the published table."""
+    import pandas as pd
+
+    from evaluators.tabular import TableMetric, Tabular
+
+    path = data() / "nb201.parquet"
+    edges = ("e01", "e02", "e12", "e03", "e13", "e23")
+    assert len(pd.read_parquet(path, columns=["arch_idx"])) == 15_625
+    tabular = Tabular(
+        path=path,
+        keys={f"net.{edge}": f"op_{edge}" for edge in edges},
+        values={name: place for place, name in enumerate(OPERATORS)},
+        metrics={"error": TableMetric("acc200_c10_test", complement=100, worst=1, best=0)},
+    )
+    return Problem(NASBench201().space(), [tabular], ["error"])

@@ -8,6 +8,8 @@ layer costs on each array.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -32,14 +34,14 @@ _CELLS: Final = 16_384
 def multisets(table: LayerTable, *, with_cells: bool) -> list[bytes]:
     """One key per design: what layers it has, in whatever order.
 
-    Designs of equal keys have the same layers with the same bits. With cells, the keys tell apart
+    Designs of equal keys have the same layers with the same bits. With cells, the keys also tell
     which cell a layer belongs to, so they stay equal under every quantization policy.
 
     Args:
         table: Layers of ``n`` designs.
-        with_cells: Whether a layer's cell counts, in place of its bits.
+        with_cells: Whether a layer's cell counts.
     """
-    names = (*_SHAPE, "cell") if with_cells else (*_SHAPE, *_BITS)
+    names = (*_SHAPE, *_BITS, *(("cell",) if with_cells else ()))
     rows = np.stack([getattr(table, name) for name in names], axis=1)
     first, which = unique(rows)
     order = np.lexsort((which, table.design))
@@ -52,7 +54,7 @@ def multisets(table: LayerTable, *, with_cells: bool) -> list[bytes]:
     bounds = np.searchsorted(designs[starts], np.arange(table.n + 1))
     return [
         hashlib.blake2b(entries[a:b].tobytes(), digest_size=16).digest()
-        for a, b in zip(bounds[:-1], bounds[1:], strict=True)
+        for a, b in pairwise(bounds)
     ]
 
 
@@ -97,7 +99,7 @@ class SystolicGrid:
             summed: Floats = often @ self._tables[name][places]
             return summed
 
-        answers = {
+        answers: dict[str, Callable[[], Floats]] = {
             "energy": lambda: (
                 total("energy")
                 + total("latency") * (pe.leakage[:, None] * self.pes + self.arrays.leakage)

@@ -98,7 +98,8 @@ class Tabular(Evaluator):
     first choice.
 
     Args:
-        path: The file. A relative path starts from the folder that the program runs in.
+        path: The file. A relative path starts from the folder of the study file that names it; in
+            Python, from the folder that the program runs in.
         keys: Gene name to the column that has its values.
         join: Column to a text with gene names in braces, for tables that join genes to one name:
             ``{arch: "{net.b1}{net.b2}"}``. Where nothing stands between two genes, each is one

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hwnas.evaluation import Infeasible as Infeasible
     from hwnas.evaluation import PerDesign as PerDesign
     from hwnas.evaluation import measures as measures
+    from hwnas.exact import exact_front as exact_front
     from hwnas.front import Front as Front
     from hwnas.metrics import Goal as Goal
     from hwnas.metrics import Measurements as Measurements
@@ -46,6 +47,7 @@ _HOME = {
     "hwnas.design": ("BitsPerCell", "Design", "Designs", "SkipNet", "SystolicArray"),
     "hwnas.errors": ("HwnasError",),
     "hwnas.evaluation": ("Evaluator", "Expense", "Infeasible", "PerDesign", "measures"),
+    "hwnas.exact": ("exact_front",),
     "hwnas.front": ("Front",),
     "hwnas.metrics": ("Goal", "Measurements", "Metric", "Reason"),
     "hwnas.problem": ("Problem",),

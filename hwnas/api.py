@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ def search(
     seed: int = 0,
     evaluators: Sequence[Evaluator] = (),
     constraints: Sequence[str] = (),
-    searcher: str | type[Searcher] = "nsga2",
+    searcher: str | type[Searcher] | Callable[..., Searcher] | None = None,
     options: Mapping[str, Any] | None = None,
     storage: str | Path | None = None,
     name: str = "study",

@@ -15,6 +15,8 @@ class Budget:
         evaluations: How many evaluations. Only COSTLY ones count where there are any, and none
             twice; else every design counts.
         seconds: How long the study may run in all, over all resumed runs, s; ``None``: no limit.
+        gain: The study ends when the searcher certifies that less than this share of the
+            hypervolume is left to be gained (see `Searcher.remaining`); ``None``: never for that.
 
     Raises:
         ProblemError: A limit that leaves nothing to do.
@@ -22,6 +24,7 @@ class Budget:
 
     evaluations: int
     seconds: float | None = None
+    gain: float | None = None
 
     def __post_init__(self) -> None:
         if self.evaluations < 1:
@@ -38,4 +41,11 @@ class Budget:
                 where="budget",
                 rule="more than 0 s",
                 given=f"{self.seconds} s",
+            )
+        if self.gain is not None and not 0 < self.gain < 1:
+            raise ProblemError(
+                f"a study cannot stop when the gain is below {self.gain}",
+                where="budget, stop_when_gain_below",
+                rule="a share above 0 and below 1, e.g. 1 % or 0.01",
+                given=f"{self.gain}",
             )

@@ -80,6 +80,16 @@ class Block:
         )
 
 
+def costly_columns(problem: Problem) -> Ints:
+    """The columns of the genome that somebody COSTLY reads, ``(j,)``; all where nothing is COSTLY.
+
+    Designs that are equal there share one costly evaluation.
+    """
+    reads = [e.reads for e in problem.costly]
+    parts: frozenset[str] = frozenset().union(*reads) if all(reads) else frozenset()
+    return problem.space.columns_of(*problem.space.read_by(parts))
+
+
 class History:
     """Everything a study has measured, in the order in which it was finished.
 
@@ -96,13 +106,11 @@ class History:
         self._blocks = [Block.empty(problem)]
         self._count = 0
         self._row_of: dict[bytes, int] = {}
-        self._paid: set[bytes] = set()
+        self._paid: dict[bytes, int] = {}
         self._paid_times = 0
         self._front = np.empty(0, dtype=np.int64)
         self._front_losses = np.empty((0, len(problem.objectives)))
-        reads = [e.reads for e in problem.costly]
-        parts = frozenset().union(*reads) if reads and all(reads) else frozenset()
-        self._costly_columns = problem.space.columns_of(*problem.space.read_by(parts))
+        self._costly_columns = costly_columns(problem)
         self._repeatable = all(e.deterministic for e in problem.evaluators)
         self.failures = 0
         self.seconds = 0.0
@@ -148,7 +156,7 @@ class History:
                 for row, key in zip(rows, keys(canonical), strict=True)
             ]
         )
-        self._pay(block, canonical)
+        self._pay(block, canonical, rows)
         self._blocks.append(block)
         self._count += len(block)
         self.failures += int(block.measurements.failed.sum())
@@ -161,11 +169,20 @@ class History:
             front = nondominated(together)
             self._front, self._front_losses = candidates[front], together[front]
 
-    def _pay(self, block: Block, canonical: Ints) -> None:
+    def _pay(self, block: Block, canonical: Ints, rows: Ints) -> None:
         tried = block.measurements.reason != Reason.RULED_OUT
-        projected = np.ascontiguousarray(canonical[:, self._costly_columns])[tried]
-        self._paid.update(keys(projected))
+        projected = self._projected(canonical[tried])
+        for key, row in zip(projected, rows[tried], strict=True):
+            self._paid.setdefault(key, int(row))
         self._paid_times += len(projected)
+
+    def _projected(self, canonical: Ints) -> list[bytes]:
+        return keys(np.ascontiguousarray(canonical[:, self._costly_columns]))
+
+    def paid_row_of(self, genomes: Ints) -> Ints:
+        """For each design the first row that cost its evaluation, or -1, ``int64 (n,)``."""
+        projected = self._projected(self.problem.space.canonical(genomes))
+        return np.array([self._paid.get(key, -1) for key in projected], dtype=np.int64)
 
     def row_of(self, genomes: Ints) -> Ints:
         """For each design the first row where it was measured, or -1, ``int64 (n,)``."""

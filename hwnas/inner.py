@@ -26,9 +26,13 @@ from hwnas.space.operators import crossover, mutate
 _ENUMERABLE = 20_000
 _CELLS = 1_000_000
 """Cells of a grid in memory at a time."""
-_REPRESENTATIVES = 8
-_ROUNDS = 12
+_REPRESENTATIVES = 16
+_LAYERS = 20
+_ENOUGH = 400
+_ROUNDS = 20
 _CHILDREN = 1024
+_STRANGERS = 256
+"""Random designs that join every round, so that a search without luck starts anew."""
 _SEARCHED = 4096
 """Inner designs at most that a search keeps."""
 
@@ -54,10 +58,25 @@ class InnerFronts:
 
     Args:
         problem: The problem.
-        inner: The inner parts of the genome; may be none.
+        inner: The inner parts of the genome; may be none. One that the activity of an outer gene
+            depends on is taken to be outer.
         evaluators: Who measures the inner objectives, and nothing else that counts.
         seed: Seed of the search where there are too many inner designs.
         limit: The largest number of inner designs that is enumerated; beyond, they are searched.
+
+    Attributes:
+        problem: The problem.
+        evaluators: Who measures.
+        outer_parts: The outer parts, in the order of the space.
+        inner_parts: The inner parts, likewise.
+        outer_columns: Their columns in the joint genome, ``(d_o,)``.
+        inner_columns: Likewise, ``(d_i,)``.
+        objectives: The objectives that inner parts decide, as indices, ``f`` of them.
+        constraints: The constraints that are settled here, as indices.
+        size: The number of inner designs.
+        exact: Whether all of them are enumerated.
+        fronts: The fronts found so far, one per cost class; see `labels`.
+        failure: Why a design could not be measured, if one could not; it counts as infeasible.
     """
 
     def __init__(
@@ -72,8 +91,8 @@ class InnerFronts:
         space = problem.space
         self.problem = problem
         self.evaluators = tuple(evaluators)
-        self.outer_parts = tuple(p for p in space.part_names if p not in inner)
-        self.inner_parts = tuple(p for p in space.part_names if p in inner)
+        self.inner_parts = _settled_inside(space, inner)
+        self.outer_parts = tuple(p for p in space.part_names if p not in self.inner_parts)
         self.outer_columns = space.columns_of(*self.outer_parts)
         self.inner_columns = space.columns_of(*self.inner_parts)
         known = {m.name for e in self.evaluators for m in e.metrics}
@@ -83,8 +102,9 @@ class InnerFronts:
         self.size = self.inner_space.size()
         self.exact = self.size <= limit
         self.fronts: list[InnerFront] = []
+        self.failure = ""
         self._label_of: dict[tuple[bytes, ...], int] = {}
-        self._marks: list[dict[bytes, tuple[bytes, ...]]] = [{} for _ in self.outer_parts]
+        self._marks: list[dict[bytes, bytes]] = [{} for _ in self.outer_parts]
 
     @cached_property
     def outer_space(self) -> Space:
@@ -99,8 +119,8 @@ class InnerFronts:
     @cached_property
     def inner_rows(self) -> Ints:
         """The inner designs that count, ``int64 (i, d_i)``."""
-        if not self.inner_parts:
-            return np.zeros((1, 0), dtype=np.int64)
+        if not self.inner_parts or not self.evaluators:  # one does as well as any other
+            return np.zeros((1, len(self.inner_columns)), dtype=np.int64)
         return self.inner_space.rows() if self.exact else self._searched()
 
     @cached_property
@@ -130,35 +150,53 @@ class InnerFronts:
 
     def marks(self, outer: Ints) -> list[tuple[bytes, ...]]:
         """A hashable key per outer design, equal within a cost class."""
+        if not self.evaluators:
+            return [()] * len(outer)
         outer = self.outer_space.canonical(outer)
-        whole: list[list[tuple[bytes, ...]]] = []
-        for place, part in enumerate(self.outer_parts):
+        # Designs may differ in which genes of other parts they wake up, whatever they cost alone.
+        deciding = np.concatenate([outer, self.outer_space.active(outer)], axis=1)
+        whole = [keys(deciding[:, self._deciding])]
+        for place, part in enumerate(self.outer_parts if self.evaluators else ()):
             rows = outer[:, self.outer_space.columns_of(part)]
             names, known = keys(rows), self._marks[place]
             new = [i for i in unique(rows)[0] if names[i] not in known]
             if new:
                 designs = Designs(self.outer_space.part(part), rows[new])
-                marks = [e.fingerprints(designs) for e in self.evaluators]
-                known.update(zip([names[i] for i in new], zip(*marks, strict=True), strict=True))
+                marks = zip(*(e.fingerprints(designs) for e in self.evaluators), strict=True)
+                for i, mark in zip(new, marks, strict=True):
+                    known[names[i]] = b"".join(len(m).to_bytes(4) + m for m in mark)
             whole.append([known[name] for name in names])
-        return [tuple(m for part in mark for m in part) for mark in zip(*whole, strict=True)]
+        return list(zip(*whole, strict=True))
+
+    @cached_property
+    def _deciding(self) -> Ints:
+        """Columns of outer values, then of activities, that conditions of other parts look at."""
+        space = self.problem.space
+        part = {gene.name: gene.part for gene in space.genes}
+        asked = {w.gene for g in space.genes for w in g.when if part[w.gene] != g.part}
+        where = np.flatnonzero([name in asked for name in self.outer_space.names])
+        return np.concatenate([where, where + len(self.outer_space)])
 
     def _add(self, new: dict[tuple[bytes, ...], int], outer: Ints) -> None:
         names, rows = list(new), np.array(list(new.values()), dtype=np.int64)
         step = max(1, _CELLS // max(1, len(self.inner_rows)))
         for start in range(0, len(rows), step):
             some = slice(start, start + step)
-            losses = self._losses(outer[rows[some]], self._against)
-            for name, front in zip(names[some], _fronts(losses), strict=True):
+            losses, usable = self._losses(outer[rows[some]], self._against)
+            for name, front in zip(names[some], _fronts(losses, usable), strict=True):
                 self._label_of[name] = len(self.fronts)
                 self.fronts.append(front)
 
-    def _losses(self, outer: Ints, laid: list[Against]) -> Floats:
-        """Losses of a grid in the inner objectives, ``(f, o, i)``; infinite where ruled out."""
+    def _losses(self, outer: Ints, laid: list[Against]) -> tuple[Floats, Bools]:
+        """Losses of a grid in the inner objectives, ``(f, o, i)``, and what is not ruled out.
+
+        Losses are infinite where the grid, ``(o, i)``, is ruled out.
+        """
         designs = Designs(self.outer_space, outer)
         if not laid:
-            return np.zeros((0, len(outer), len(self.inner_rows)))
+            return np.zeros((0, len(outer), 1)), np.ones((len(outer), 1), dtype=np.bool_)
         whole = reduce(Grid.beside, (measure(designs) for measure in laid))
+        self.failure = self.failure or whole.failure
         losses = np.empty((len(self.objectives), *whole.feasible.shape))
         usable: Bools = whole.feasible.copy()
         with np.errstate(all="ignore"):
@@ -171,7 +209,7 @@ class InnerFronts:
             for place in range(len(self.objectives)):
                 usable &= np.isfinite(losses[place])
         losses[:, ~usable] = np.inf
-        return losses
+        return losses, usable
 
     def genomes(self, outer: Ints, places: Ints) -> Ints:
         """The whole genomes of one outer design with some inner ones, ``int64 (j, d)``.
@@ -191,30 +229,53 @@ class InnerFronts:
         What suits one network suits its likes, so they are shared by all outer designs.
         """
         rng = np.random.default_rng((self.seed, self.size % 2**32))
-        outer = self.outer_space.sample(_REPRESENTATIVES, rng)
-        best = np.empty((0, len(self.inner_space)), dtype=np.int64)
-        children = self.inner_space.sample(2 * _CHILDREN, rng)
+        space = self.inner_space
+        outer = self._representatives(rng)
+        best = np.empty((0, len(space)), dtype=np.int64)
+        children = space.sample(2 * _CHILDREN, rng)
         for _ in range(_ROUNDS):
             rows = np.concatenate([best, children])
             rows = rows[unique(rows)[0]]
-            losses = self._losses(outer, self._laid(rows))
-            kept = np.unique(np.concatenate([front.places for front in _fronts(losses)]))
-            best = rows[kept] if kept.size else rows[: _CHILDREN // 8]
-            best = rng.permutation(best)[:_SEARCHED]
-            one, other = best[rng.integers(0, len(best), size=(2, _CHILDREN))]
-            children = mutate(crossover(one, other, rng, 0.9), self.inner_space, rng)
-            children = self.inner_space.canonical(children)
-        return best
+            kept = _layers(*self._losses(outer, self._laid(rows)))
+            best = rows[rng.permutation(kept)[:_SEARCHED]]
+            children = space.sample(_STRANGERS, rng)
+            if len(best):
+                one, other = best[rng.integers(0, len(best), size=(2, _CHILDREN))]
+                bred = mutate(crossover(one, other, rng, 0.5), space, rng)
+                children = space.canonical(np.concatenate([bred, children]))
+        return best if len(best) else children
+
+    def _representatives(self, rng: np.random.Generator) -> Ints:
+        """Outer designs that differ: the two ends of the space, and random ones."""
+        space = self.outer_space
+        ends = np.stack([np.zeros_like(space.cardinalities), space.cardinalities - 1])
+        rows = np.concatenate([space.canonical(ends), space.sample(_REPRESENTATIVES - 2, rng)])
+        return rows[unique(rows)[0]]
+
+
+def _settled_inside(space: Space, inner: Sequence[str]) -> tuple[str, ...]:
+    """The inner parts, less those that decide whether genes outside of them are active."""
+    part = {gene.name: gene.part for gene in space.genes}
+    left = [name for name in space.part_names if name in inner]
+    while True:
+        asked = {
+            part[w.gene] for g in space.genes if g.part not in left for w in g.when
+            if w.gene in part
+        }  # fmt: skip
+        if not asked & set(left):
+            return tuple(left)
+        left = [name for name in left if name not in asked]
 
 
 def _decided(known: set[str], needed: Sequence[frozenset[str]]) -> tuple[int, ...]:
     return tuple(j for j, metrics in enumerate(needed) if metrics <= known)
 
 
-def _fronts(losses: Floats) -> list[InnerFront]:
-    """The fronts of ``(f, o, i)`` losses, equal losses once."""
+def _fronts(losses: Floats, usable: Bools) -> list[InnerFront]:
+    """The fronts of ``(f, o, i)`` losses among usable cells ``(o, i)``, equal losses once."""
     if not len(losses):
-        return [InnerFront(np.arange(1), np.empty((1, 0))) for _ in range(losses.shape[1])]
+        firsts = (np.flatnonzero(row)[:1] for row in usable)
+        return [InnerFront(first, np.empty((len(first), 0))) for first in firsts]
     fronts = []
     for row, alive in enumerate(_undominated_by_pivots(losses)):
         places = np.flatnonzero(alive)
@@ -223,6 +284,23 @@ def _fronts(losses: Floats) -> list[InnerFront]:
         kept = kept[np.sort(unique_rows(some[kept]))]
         fronts.append(InnerFront(places[kept], some[kept]))
     return fronts
+
+
+def _layers(losses: Floats, usable: Bools) -> Ints:
+    """Inner designs of the first fronts of any outer design, ``(j,)``.
+
+    What is second best for one is often best for another.
+    """
+    left, free = losses.copy(), usable.copy()
+    found = np.empty(0, dtype=np.int64)
+    for _ in range(_LAYERS):
+        for row, front in enumerate(_fronts(left, free)):
+            left[:, row, front.places], free[row, front.places] = np.inf, False
+            found = np.append(found, front.places)
+        found = np.unique(found)
+        if len(found) >= _ENOUGH:
+            break
+    return found
 
 
 def _undominated_by_pivots(losses: Floats) -> Bools:

@@ -12,7 +12,7 @@ from hwnas import studyfile
 from hwnas.errors import RunDirectoryError, StudyFileError
 from hwnas.rundir import Mark, RunDirectory, replace_text
 from hwnas.study import Study
-from hwnas.studyfile import GROWABLE, Plan
+from hwnas.studyfile import GAIN, GROWABLE, Plan
 from hwnas.studyfile.document import read, write
 from hwnas.surrogate import SurrogateSearch
 
@@ -149,7 +149,7 @@ def _session(run: RunDirectory, plan: Plan, storage: str) -> Session:
         return Session(run, surrogate=SurrogateSearch(plan, storage))
     study = Study(
         plan.problem,
-        model.searcher.use,
+        plan.searcher,
         budget=plan.budget,
         seed=model.seed,
         options=plan.searcher_options,
@@ -171,7 +171,7 @@ def _start_python(
     storage: str | None,
     fresh: bool,
 ) -> Session:
-    study = _python_study(file)
+    study = python_study(file)
     refused = sorted(set(changes) - {"budget"})
     if refused:
         raise StudyFileError(
@@ -185,12 +185,18 @@ def _start_python(
     if not run.exists:
         run.begin(Mark(study.name, _shown(storage), python=str(file)), None)
     if "budget" in changes:
-        study.extend(changes["budget"]["evaluations"])
+        wanted = changes["budget"]
+        study.extend(wanted.get("evaluations"), gain=wanted.get(GAIN))
     study.attach(run.storage(storage))
     return Session(run, study)
 
 
-def _python_study(file: Path) -> Study:
+def python_study(file: Path) -> Study:
+    """The study that a Python file makes; the file's code is run.
+
+    Raises:
+        StudyFileError: It cannot be read, or makes no study.
+    """
     if not file.is_file():
         raise StudyFileError(f"cannot read {file}", [f"{file}: no such file"], where=str(file))
     spec = importlib.util.spec_from_file_location(file.stem, file)

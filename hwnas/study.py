@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,15 +20,16 @@ from hwnas.errors import (
     StorageError,
     TooManyFailuresError,
 )
-from hwnas.evaluation.interface import Chunk, Evaluator, collect
-from hwnas.evaluation.processes import Parallel, Timeout
-from hwnas.evaluation.wrappers import Cached, Joined
+from hwnas.evaluation.interface import Chunk, collect
+from hwnas.execution import executed
 from hwnas.front import Front
 from hwnas.history import Block, History
 from hwnas.metrics import Measurements, Reason
 from hwnas.problem import Problem
-from hwnas.progress import Progress, Status
+from hwnas.progress import UNKNOWN, Bound, Progress, Status
+from hwnas.searchers.choice import check_certifies, usual
 from hwnas.searchers.interface import Searcher
+from hwnas.spotcheck import SpotCheck
 from hwnas.yardstick import Yardstick
 
 if TYPE_CHECKING:
@@ -49,7 +51,8 @@ class Study:
 
     Args:
         problem: What is searched.
-        searcher: A searcher's name (an entry point of ``hwnas.searchers``) or class.
+        searcher: A searcher's name (an entry point of ``hwnas.searchers``), its class, or a
+            function that builds one; left out: see `hwnas.searchers.choice.usual`.
         budget: How much may be spent; a number means evaluations.
         seed: The seed of everything.
         options: Options of the searcher.
@@ -62,8 +65,15 @@ class Study:
         timeout: How long one costly evaluation may take, s; ``None``: for ever.
         note: What the dashboard says about the study, Markdown.
 
+    Attributes:
+        options: The options that were given to the searcher.
+        reference: The reference values that were given.
+        asked_batch: The batch that was asked for, if any.
+        bounds: What the searcher certified, step by step.
+
     Raises:
         ProblemError: ``workers``, ``batch`` or ``timeout`` leave nothing to do.
+        SearcherError: The budget ends by a bound, and the searcher has none.
         RunDirectoryError: The storage holds another study of that name; the difference is shown.
         StorageError: The storage cannot be read or written.
     """
@@ -71,7 +81,7 @@ class Study:
     def __init__(
         self,
         problem: Problem,
-        searcher: str | type[Searcher] = "nsga2",
+        searcher: str | type[Searcher] | Callable[..., Searcher] | None = None,
         *,
         budget: Budget | int,
         seed: int = 0,
@@ -96,24 +106,32 @@ class Study:
         self.seed = seed
         self.name = name
         self.history = History(problem)
-        self._reference = dict(reference or {})
-        self._costly = _executed(problem, workers, timeout)
+        self.reference = dict(reference or {})
+        self._costly = executed(problem, workers, timeout)
         self._store: StudyStore | None = None
-        self._batch = batch
+        self.asked_batch = batch
         self._note_text = note
-        self._options = dict(options or {})
+        self.options = dict(options or {})
         self._failed_in_a_row = 0
         self._idle_steps = 0
         self._exhausted = False
         self._seconds_before = 0.0
         self._steps_told = 0
         self._unfinished: Block | None = None
-        self._kind: type[Searcher] = (
+        self.bounds: list[Bound] = []
+        self._bound = UNKNOWN
+        if searcher is None:
+            searcher = usual(problem.space, problem.evaluators)
+        self._kind: Callable[..., Searcher] = (
             plugins.load("hwnas.searchers", searcher) if isinstance(searcher, str) else searcher
         )
-        self.searcher = self._searcher(self._options)
+        self.searcher = self._searcher(self.options)
+        check_certifies(self.searcher, self.budget)
+        self._spot: SpotCheck | None = None
+        if self._costly is not None:
+            self._spot = SpotCheck(problem, seed, self._costly.inner)
         self.batch = batch or self.searcher.batch
-        self.yardstick = yardstick.before_measuring(problem, seed, self._reference)
+        self.yardstick = yardstick.before_measuring(problem, seed, self.reference)
         self._record = self._describe()
         if storage is not None:
             self.attach(storage)
@@ -153,15 +171,29 @@ class Study:
             return
         # What the searcher scaled by its first budget stays, whatever the budget is now.
         same_searcher = stored.get("searcher") == self.searcher.name
-        if same_searcher and not self._options:
+        if same_searcher and not self.options:
             self.searcher = self._searcher(stored["searcher_options"])
-        self.batch = self._batch or int(stored["batch"])
+        self.batch = self.asked_batch or int(stored["batch"])
         self._record = self._describe()
         self._resume(stored)
 
-    def extend(self, evaluations: int) -> None:
-        """Changes how many evaluations may be spent, before or between runs."""
-        self.budget = Budget(evaluations, self.budget.seconds)
+    def extend(self, evaluations: int | None = None, *, gain: float | None = None) -> None:
+        """Changes how many evaluations may be spent, before or between runs.
+
+        Args:
+            evaluations: How many in all; as before if left out.
+            gain: See `Budget`; as before if left out.
+
+        Raises:
+            SearcherError: A gain, and the searcher has no bound.
+        """
+        budget = Budget(
+            self.budget.evaluations if evaluations is None else evaluations,
+            self.budget.seconds,
+            self.budget.gain if gain is None else gain,
+        )
+        check_certifies(self.searcher, budget)
+        self.budget = budget
 
     def _describe(self) -> dict[str, Any]:
         """What must not change between runs, as plain JSON values."""
@@ -175,7 +207,7 @@ class Study:
             "constraints": [c.text for c in self.problem.constraints],
             "searcher": self.searcher.name,
             "searcher_options": dict(self.searcher.options()),
-            "reference": self._reference,
+            "reference": self.reference,
             "batch": self.batch,
             "yardstick": self.yardstick.to_json() if self.yardstick else None,
         }
@@ -205,6 +237,8 @@ class Study:
             )
         block = self._store.read(self.problem)
         self.history.add(block)
+        if self._spot is not None:
+            self._spot.at = self._store.checks()
         if not len(block):
             return
         self._seconds_before = float(block.at.max())
@@ -218,6 +252,10 @@ class Study:
         if not complete.all():
             self._unfinished = block.take(np.flatnonzero(last))
         self._fix_yardstick()
+        self.bounds = [b for b in self._store.bounds() if b.step < self._steps_told]
+        self._bound = next((b for b in self.bounds if b.step == self._steps_told - 1), UNKNOWN)
+        if self._bound is UNKNOWN and complete.all():
+            self._certify()
 
     def _remember(self, block: Block) -> None:
         if self._costly is not None:
@@ -239,6 +277,9 @@ class Study:
             return Status.OUT_OF_TIME
         if self._exhausted:
             return Status.EXHAUSTED
+        asked, left = self.budget.gain, self._bound.remaining
+        if asked is not None and left < asked and self._unfinished is None:
+            return Status.CONVERGED
         return Status.IDLE if self._idle_steps >= _IDLE_STEPS else Status.READY
 
     def run(self) -> Iterator[Progress]:
@@ -272,7 +313,7 @@ class Study:
             self._exhausted = True
             return
         self._check_again(genomes)
-        before = self.history.evaluations
+        before, rows_before = self.history.evaluations, len(self.history)
         parts = self._measured_before(genomes)
         missing = np.setdiff1d(np.arange(len(genomes)), parts[0][0])
         designs = self.problem.designs(genomes[missing], self.seed)
@@ -288,13 +329,34 @@ class Study:
                 return
             if sum(len(done) for done, _ in parts) < len(genomes):
                 yield self._progress(complete=False)
+        self._check_reads(np.arange(rows_before, len(self.history)))
         metrics = tuple(self.problem.metrics.values())
         self.searcher.tell(genomes, collect(metrics, len(genomes), parts))
         self._steps_told += 1
         self._unfinished = None
         self._idle_steps = 0 if self.history.evaluations > before else self._idle_steps + 1
         self._fix_yardstick()
+        self._certify()
         yield self._progress(complete=True)
+
+    def _check_reads(self, rows: Ints) -> None:
+        spot = self._spot
+        if spot is None or not spot.is_due(self.history.evaluations, self.budget.evaluations):
+            return
+        if spot.check(self.history, rows) and self._store is not None:
+            self._store.note_checks(spot.at)
+
+    def _certify(self) -> None:
+        """Asks the searcher what is left to be gained, and keeps its answer."""
+        share = self.searcher.remaining()
+        self._bound = UNKNOWN
+        if share is None or not math.isfinite(share):
+            return
+        step, evaluations = self._steps_told - 1, self.history.evaluations
+        self._bound = Bound(step, evaluations, max(0.0, float(share)), self.searcher.confidence)
+        self.bounds.append(self._bound)
+        if self._store is not None:
+            self._store.certify([self._bound])
 
     def _measured_before(self, genomes: Ints) -> list[Chunk]:
         """What need not be measured: an interrupted step's rows, and designs known already."""
@@ -357,7 +419,7 @@ class Study:
         if not usable.any():
             return
         first = rows.step <= rows.step[usable].min()
-        given = yardstick.references(self.problem, self._reference)
+        given = yardstick.references(self.problem, self.reference)
         self.yardstick = Yardstick.spanning(losses[first], given)
         self._record["yardstick"] = self.yardstick.to_json()
         if self._store is not None:
@@ -394,7 +456,16 @@ class Study:
             failures=self.history.failures,
             seconds=self.seconds,
             step_complete=complete,
+            bound=self._bound,
         )
+
+    @property
+    def checks(self) -> int:
+        """How often it was checked that COSTLY evaluators read no more than they say.
+
+        Each check measured one design again, which the budget does not count.
+        """
+        return len(self._spot.at) if self._spot is not None else 0
 
     @property
     def progress(self) -> Progress:
@@ -419,25 +490,5 @@ class Study:
         store = StudyStore(None, self.name)
         store.create(self.problem, self._record, self._note())
         store.append(self.problem, self.history.rows)
+        store.certify(self.bounds)
         return store.study
-
-
-class _Costly(Cached):
-    """The costly evaluators of a problem, executed and cached."""
-
-    def measured_in(self, measurements: Measurements) -> Any:
-        """``bool (n,)``: rows where the costly metrics were measured, or found infeasible."""
-        names = [metric.name for metric in self.metrics]
-        finite = np.isfinite([measurements[name] for name in names]).all(axis=0)
-        return finite & measurements.feasible
-
-
-def _executed(problem: Problem, workers: int, timeout: float | None) -> _Costly | None:
-    if not problem.costly:
-        return None
-    joined: Evaluator = Joined(problem.costly)
-    if timeout is not None:
-        joined = Timeout(joined, timeout, workers)
-    elif workers > 1:
-        joined = Parallel(joined, workers)
-    return _Costly(joined)

@@ -164,7 +164,7 @@ class SurrogateSearch:
         )
         return self._study(
             problem,
-            model.searcher.use,
+            self.plan.searcher,
             model.name,
             self.plan.budget.evaluations,
             self.plan.searcher_options,

@@ -7,6 +7,13 @@ from functools import cache
 import pytest
 
 from hwnas import BitsPerCell, SkipNet, SystolicArray, plugins
+from hwnas.design import (
+    BitsPerLayer,
+    FixedNetwork,
+    NASBench201,
+    NASBenchMacro,
+    UniformBits,
+)
 from hwnas.testing import (
     EvaluatorSubject,
     PredictorSubject,
@@ -26,12 +33,16 @@ SMALL = (
 )
 """For evaluators that take seconds per design."""
 
-NEEDS = {"training": "torch"}
+NEEDS = {"training": "torch", "gp": "torch", "boosted_trees": "xgboost"}
 OPTIONS = {
     "training": {"epochs": 1},
     "random_forest": {"n_estimators": 10},
     "gaussian_process": {"n_restarts": 0},
     "saturating_curve": {"column": 0},
+    # Until so many designs are told they draw at random; what Optuna then does takes long, and is
+    # run in tests/searchers/test_optuna_sampler.py.
+    "gp": {"startup": 100},
+    "tpe": {"startup": 33},
 }
 FEW_ROWS = {"training": 2}
 
@@ -41,7 +52,16 @@ SPACES = {
     "skipnet, odd image": SkipNet(image=9, cells=(1, 2, 4), skips=("add",), channels=3),
     "bits_per_cell": BitsPerCell(),
     "systolic_array": SystolicArray(),
+    "nas_bench_201": NASBench201(),
+    "nas_bench_macro": NASBenchMacro(),
+    "fixed_network": FixedNetwork(),
+    "uniform_bits": UniformBits(),
+    "bits_per_layer": BitsPerLayer(),
     "joint": JOINT,
+    "joint, NAS-Bench-201": NASBench201().space() + UniformBits().space() + SystolicArray().space(),
+    "joint, bits per layer": FixedNetwork().space()
+    + BitsPerLayer().space()
+    + SystolicArray().space(),
 }
 
 
@@ -70,7 +90,8 @@ def evaluator_subject(name):
     return EvaluatorSubject(build("hwnas.evaluators", name), space, rows)
 
 
-@pytest.mark.parametrize("name", plugins.available("hwnas.evaluators"))
+# A table needs a file and its columns: tests/evaluators/test_tabular.py runs the suite on several.
+@pytest.mark.parametrize("name", sorted(set(plugins.available("hwnas.evaluators")) - {"tabular"}))
 @pytest.mark.parametrize("check", evaluator_checks(), ids=str)
 def test_evaluators(name, check):
     check(evaluator_subject(name))
@@ -92,4 +113,6 @@ def test_predictors(name, check):
 @pytest.mark.parametrize("name", plugins.available("hwnas.searchers"))
 @pytest.mark.parametrize("check", searcher_checks(), ids=str)
 def test_searchers(name, check):
-    check(SearcherSubject(plugins.load("hwnas.searchers", name)))
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
+    check(SearcherSubject(plugins.load("hwnas.searchers", name), OPTIONS.get(name, {})))

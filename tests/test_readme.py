@@ -47,7 +47,8 @@ def test_yaml_blocks_are_studies_that_run(tmp_path, hwnas):  # noqa: F811 - the 
 def test_every_command_of_the_table_exists(hwnas):  # noqa: F811 - the fixture
     commands = set(re.findall(r"^\| `hwnas ([a-z]+)", README, flags=re.MULTILINE))
     assert commands == {
-        "run", "resume", "front", "report", "show", "dashboard", "list", "validate", "check",
+        "run", "resume", "compare", "exact", "front", "report", "show", "dashboard", "list",
+        "validate", "check",
         "schema",
     }  # fmt: skip
     for command in commands:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from hwnas.exact import solve
+from hwnas.studyfile import load
+from hwnas.yardstick import Yardstick
 from tests.cli.conftest import hwnas  # noqa: F401 - a fixture
 
 STUDIES = Path(__file__).parents[1] / "studies"
@@ -19,6 +26,7 @@ def _small(file: Path, folder: Path) -> Path:
     text = text.replace("samples: 25", "samples: 5").replace("verify: 5", "verify: 2")
     copy = folder / file.name
     copy.write_text(text)
+    shutil.copytree(STUDIES / "data", folder / "data")
     return copy
 
 
@@ -40,6 +48,23 @@ def test_yaml_studies_run(hwnas, tmp_path, file):  # noqa: F811 - the fixture
         assert all(0 <= d["measured"] <= 1 for d in said["verified"]["designs"])
     for name in ("report.html", "front.csv", "front.json"):
         assert (run / name).stat().st_size > 0
+
+
+def test_the_made_up_table_is_what_its_program_makes(tmp_path):
+    made = tmp_path / "made_up.csv"
+    subprocess.run([sys.executable, STUDIES / "data" / "made_up.py", made], check=True)
+    assert made.read_bytes() == (STUDIES / "data" / "made_up.csv").read_bytes()
+
+
+def test_little_of_the_front_of_the_table_is_missed(hwnas, tmp_path):  # noqa: F811
+    problem = load(STUDIES / "table.yaml").problem
+    front = solve(problem, measure_costly=True).losses
+    run = tmp_path / "run"
+    answer = hwnas("run", STUDIES / "table.yaml", "--dir", run, "--budget", 60, "--json")
+    assert answer.code == 0, answer.err
+    found = np.array([list(d["objectives"].values()) for d in json.loads(answer.out)["front"]])
+    box = Yardstick.spanning(front, {})
+    assert box.hypervolume(found) >= 0.97 * box.hypervolume(front)
 
 
 def test_the_python_study_is_tested_with_the_command_line():

@@ -306,8 +306,8 @@ class TestSearchers:
         assert study.batch == 6
 
     def test_unknown_names(self):
-        with pytest.raises(PluginError, match="no searcher named 'nsga3'") as caught:
-            Study(toys.tiny(), "nsga3", budget=5)
+        with pytest.raises(PluginError, match="no searcher named 'nsga9'") as caught:
+            Study(toys.tiny(), "nsga9", budget=5)
         assert "nsga2" in caught.value.cure
 
     def test_one_that_refuses_the_problem(self):

@@ -26,6 +26,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a machine t
 Budget = Annotated[
     Optional[int], typer.Option("--budget", metavar="N", help="Evaluations to spend in all.")
 ]
+Gain = Annotated[
+    Optional[str],
+    typer.Option(
+        "--stop-when-gain-below",
+        metavar="SHARE",
+        help="e.g. 1 %: end when the searcher certifies that less hypervolume is left.",
+    ),
+]
 Workers = Annotated[
     Optional[int], typer.Option("--workers", metavar="N", help="Costly evaluations at once.")
 ]
@@ -65,6 +73,7 @@ def run(
         Optional[Path], typer.Option("--dir", metavar="DIR", help="Default: runs/NAME.")
     ] = None,
     budget: Budget = None,
+    gain: Gain = None,
     seed: Annotated[
         Optional[int], typer.Option("--seed", metavar="S", help="Replaces the study's seed.")
     ] = None,
@@ -87,7 +96,7 @@ def run(
     from hwnas.cli.running import changes_of, finish
     from hwnas.session import start
 
-    changes = changes_of(budget=budget, seed=seed, searcher=searcher, workers=workers)
+    changes = changes_of(budget=budget, gain=gain, seed=seed, searcher=searcher, workers=workers)
     session = start(file, directory=directory, changes=changes, storage=storage, fresh=fresh)
     finish(session, as_json=as_json, quiet=quiet)
 
@@ -96,6 +105,7 @@ def run(
 def resume(
     directory: Directory,
     budget: Budget = None,
+    gain: Gain = None,
     workers: Workers = None,
     storage: Storage = None,
     as_json: AsJson = False,
@@ -105,7 +115,7 @@ def resume(
     from hwnas.cli.running import changes_of, finish
     from hwnas.session import reopen
 
-    changes = changes_of(budget=budget, workers=workers)
+    changes = changes_of(budget=budget, gain=gain, workers=workers)
     finish(reopen(directory, changes=changes, storage=storage), as_json=as_json, quiet=quiet)
 
 
@@ -203,6 +213,33 @@ def compare(
     wanted = Wanted(study, searchers, seeds, budget, directory, jobs, checkpoints, exact, fresh)
     if not run_comparison(wanted, as_json=as_json, quiet=quiet):
         raise typer.Exit(2)
+
+
+@app.command()
+def exact(
+    file: Annotated[
+        Path, typer.Argument(help="A study: YAML, or Python with def study().", metavar="STUDY")
+    ],
+    measure_costly: Annotated[
+        bool,
+        typer.Option(
+            "--measure-costly",
+            help="Ask costly evaluators about every design they can tell apart: for tables.",
+        ),
+    ] = False,
+    directory: Annotated[
+        Optional[Path], typer.Option("--dir", metavar="DIR", help="Default: runs/exact/NAME.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compute the exact Pareto front of a study, where its structure allows it.
+
+    Says how it was obtained, prints the front, and writes front.csv and front.json. Where no
+    method applies it says why, for each, and ends with exit code 2.
+    """
+    from hwnas.cli.exacting import show_exact
+
+    show_exact(file, directory, measure_costly=measure_costly, as_json=as_json)
 
 
 @app.command()

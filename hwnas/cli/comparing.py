@@ -29,7 +29,7 @@ from hwnas.comparison.words import (
     target,
 )
 from hwnas.errors import ProblemError
-from hwnas.session import _python_study
+from hwnas.session import python_study
 
 _TERMINATED = 143
 _SECONDS_BETWEEN_LINES = 5.0
@@ -73,7 +73,7 @@ def run_comparison(wanted: Wanted, *, as_json: bool, quiet: bool) -> bool:
     """
     is_python = wanted.file.suffix == ".py"
     contest = prepare(
-        _python_study(wanted.file) if is_python else wanted.file,
+        python_study(wanted.file) if is_python else wanted.file,
         [Entrant.parse(text) for text in wanted.searchers.split(",")],
         seeds=wanted.seeds,
         budget=wanted.budget,

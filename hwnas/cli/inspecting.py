@@ -61,16 +61,17 @@ def _hardware(design: Any) -> dict[str, Any]:
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:
     """Prints what a study file says."""
-    problem = plan.problem
+    problem, gain = plan.problem, plan.budget.gain
     facts = {
         "name": plan.model.name,
         "space": f"{problem.space.size():.4g} designs, {len(problem.space)} genes",
         "evaluators": ", ".join(f"{e.name} ({e.expense.value})" for e in problem.evaluators),
         "objectives": ", ".join(f"{o.goal.value} {o.name}" for o in problem.objectives if o.goal),
         "constraints": ", ".join(c.text for c in problem.constraints) or "none",
-        "searcher": plan.model.searcher.use,
+        "searcher": plan.searcher,
         "budget": f"{plan.budget.evaluations} evaluations"
-        + (f", {plan.budget.seconds:g} s" if plan.budget.seconds else ""),
+        + (f", {plan.budget.seconds:g} s" if plan.budget.seconds else "")
+        + (f", until less than {100 * gain:g} % is left" if gain else ""),
     }
     if as_json:
         print(json.dumps({**facts, "resolved": plan.resolved}, indent=1))  # noqa: T201

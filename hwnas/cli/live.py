@@ -79,6 +79,8 @@ class Watch:
         self._bar.update(self._task, completed=standing.evaluations, left=left)
         facts = Table.grid(padding=(0, 2))
         facts.add_row("hypervolume", f"{standing.hypervolume:.4f}")
+        if str(standing.bound):
+            facts.add_row("certified", str(standing.bound))
         facts.add_row("front", f"{standing.front} of {standing.designs} designs")
         if standing.failures:
             facts.add_row("failed", f"[red]{standing.failures}")
@@ -89,10 +91,13 @@ class Watch:
 
 def line(standing: Standing) -> str:
     """Where a study stands, in one line."""
+    volume = f"hypervolume {standing.hypervolume:.4f}"
+    if str(standing.bound):
+        volume += f" ({standing.bound})"
     text = (
         f"{standing.evaluations}/{standing.budget.evaluations} evaluations, "
-        f"{standing.designs} designs, hypervolume {standing.hypervolume:.4f}, "
-        f"front {standing.front}, {standing.seconds:.0f} s, {time_left(standing)} left"
+        f"{standing.designs} designs, {volume}, front {standing.front}, "
+        f"{standing.seconds:.0f} s, {time_left(standing)} left"
     )
     return f"{text}, {standing.failures} failed" if standing.failures else text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import sys
 from types import FrameType
@@ -12,9 +13,11 @@ from rich.console import Console
 
 from hwnas.cli.live import Watch, line
 from hwnas.cli.tables import front_table, verdict_table
+from hwnas.errors import HwnasError
 from hwnas.progress import Status
 from hwnas.session import Session
 from hwnas.study import Study
+from hwnas.studyfile import GAIN, parse_share
 
 _INTERRUPTED = 130
 _TERMINATED = 143
@@ -26,11 +29,27 @@ def changes_of(
     seed: int | None = None,
     searcher: str | None = None,
     workers: int | None = None,
+    gain: str | None = None,
 ) -> dict[str, Any]:
-    """The options of a command as values of a study file."""
+    """The options of a command as values of a study file.
+
+    Raises:
+        HwnasError: The gain is no share.
+    """
     changes: dict[str, Any] = {}
-    if budget is not None:
-        changes["budget"] = {"evaluations": budget}
+    spent: dict[str, Any] = {} if budget is None else {"evaluations": budget}
+    if gain is not None:
+        try:
+            spent[GAIN] = parse_share(gain)
+        except ValueError as error:
+            raise HwnasError(
+                f"{gain!r} is no gain",
+                where="--stop-when-gain-below",
+                rule=str(error),
+                given=gain,
+            ) from error
+    if spent:
+        changes["budget"] = spent
     if seed is not None:
         changes["seed"] = seed
     if searcher is not None:
@@ -110,6 +129,7 @@ def _summary(session: Session) -> dict[str, Any]:
         "designs": standing.designs,
         "failures": standing.failures,
         "hypervolume": standing.hypervolume,
+        "remaining": None if math.isnan(standing.remaining) else standing.remaining,
         "seconds": standing.seconds,
         "front": study.front().to_json(),
     }

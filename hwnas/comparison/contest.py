@@ -148,7 +148,11 @@ class Contest:
                 "name": name,
                 "seed": seed,
                 "searcher": resolved,
-                "budget": {"evaluations": self.plan.budget, "time": None},
+                "budget": {
+                    "evaluations": self.plan.budget,
+                    "time": None,
+                    "stop_when_gain_below": None,
+                },
                 "workers": 1,
             }
         return Task(

@@ -18,10 +18,8 @@ from hwnas.comparison.words import (
     reached,
     target,
 )
-from hwnas.report.page import _CONTENT_POLICY as CONTENT_POLICY
-from hwnas.report.page import _table as html_table
-from hwnas.report.page import embedded
-from hwnas.report.style import CSS, JS
+from hwnas.report.html import document, embedded
+from hwnas.report.html import table as html_table
 
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 """Told apart by colour-blind people (M. Okabe, K. Ito, "Color Universal Design", 2008)."""
@@ -32,40 +30,14 @@ _LEGEND: Final = {"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": 
 
 def page(comparison: Comparison) -> str:
     """A comparison as HTML: the curves, the tables, and the scripts they need, all in one text."""
-    from plotly.offline import get_plotlyjs
-
     sections = [
         ("curves", "Hypervolume against evaluations", _curves(comparison)),
         ("numbers", "In numbers", _numbers(comparison)),
         ("tests", "Is it more than chance?", _tests(comparison)),
         ("making", "How this was measured", _making(comparison)),
     ]
-    shown = [(key, heading, body) for key, heading, body in sections if body]
-    links = "".join(f'<li><a href="#{key}">{heading}</a></li>' for key, heading, _ in shown)
-    bodies = "".join(
-        f'<section id="{key}"><h2>{heading}</h2>{body}</section>\n' for key, heading, body in shown
-    )
     title = f"{escape(comparison.name)}: searchers compared"
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{CONTENT_POLICY}">
-<title>{title}</title>
-<style>{CSS}</style>
-</head>
-<body>
-<header><h1>{title}</h1>{_lead(comparison)}</header>
-<nav aria-label="Contents"><ul>{links}</ul></nav>
-<noscript><p class="empty">The figure needs JavaScript; the tables do not.</p></noscript>
-<main>
-{bodies}</main>
-<script>{get_plotlyjs()}</script>
-<script>{JS}</script>
-</body>
-</html>
-"""
+    return document(title, _lead(comparison), sections)
 
 
 def curves(comparison: Comparison) -> go.Figure:

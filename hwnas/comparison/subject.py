@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hwnas import studyfile
+from hwnas.budget import Budget
 from hwnas.errors import ProblemError
 from hwnas.problem import Problem
 from hwnas.study import Study
@@ -67,12 +68,12 @@ class Subject:
             name=study.name,
             problem=study.problem,
             searcher=study.searcher.name,
-            options=dict(study._options),
+            options=dict(study.options),
             budget=study.budget.evaluations,
-            reference=dict(study._reference),
-            batch=study._batch,
+            reference=dict(study.reference),
+            batch=study.asked_batch,
             source=source,
-            notes=_time_note(study.budget.seconds),
+            notes=_notes(study.budget),
         )
 
     @classmethod
@@ -89,14 +90,14 @@ class Subject:
         return cls(
             name=model.name,
             problem=plan.problem,
-            searcher=model.searcher.use,
+            searcher=plan.searcher,
             options=plan.searcher_options,
             budget=plan.budget.evaluations,
             reference=plan.reference,
             batch=model.batch,
             timeout=model.timeout,
             resolved=plan.resolved,
-            notes=_time_note(plan.budget.seconds),
+            notes=_notes(plan.budget),
         )
 
     def identity(self) -> dict[str, Any]:
@@ -117,10 +118,14 @@ class Subject:
         }
 
 
-def _time_note(seconds: float | None) -> tuple[str, ...]:
-    if seconds is None:
-        return ()
-    return (
-        f"The study's time budget of {seconds:g} s does not apply: runs end by evaluations, "
-        "so that all of them are comparable.",
+def _notes(budget: Budget) -> tuple[str, ...]:
+    limits = []
+    if budget.seconds is not None:
+        limits.append(f"time budget of {budget.seconds:g} s")
+    if budget.gain is not None:
+        limits.append(f"wish to stop when the gain is below {100 * budget.gain:g} %")
+    return tuple(
+        f"The study's {limit} does not apply: runs end by evaluations, so that all of them are "
+        "comparable."
+        for limit in limits
     )

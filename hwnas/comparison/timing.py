@@ -15,6 +15,7 @@ class Timed(Searcher):
     """A searcher whose asks and tells are timed.
 
     What a grey-box searcher measures with free evaluators while it is asked counts as its own.
+    Nobody asks for its bounds: runs that are compared end by evaluations.
 
     Args:
         inner: The searcher that is timed.

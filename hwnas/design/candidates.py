@@ -16,6 +16,12 @@ ALWAYS: Final = 0
 """The condition that every network meets."""
 
 
+_USUAL: Final = {
+    "P": 1, "Q": 1, "R": 1, "S": 1, "stride": 1, "groups": 1, "operator": 0, "cell": 0
+}  # fmt: skip
+_NAMES: Final = ("C", "K", *_USUAL)
+
+
 class CandidateRows:
     """Every row that some network of a family could have, in order of execution.
 
@@ -26,6 +32,7 @@ class CandidateRows:
     def __init__(self) -> None:
         self._conditions: list[int] = []
         self._rows: list[Mapping[str, int]] = []
+        self._fields: Ints | None = None
 
     def add(self, condition: int, **fields: int) -> None:
         """Adds a row.
@@ -36,6 +43,7 @@ class CandidateRows:
         """
         self._conditions.append(condition)
         self._rows.append(fields)
+        self._fields = None
 
     def table(self, met: Bools) -> LayerTable:
         """The rows of ``n`` networks.
@@ -44,14 +52,14 @@ class CandidateRows:
             met: ``bool (n, conditions)``: which conditions the networks meet; column `ALWAYS` is
                 true throughout.
         """
-        usual = {"P": 1, "Q": 1, "R": 1, "S": 1, "stride": 1, "groups": 1, "operator": 0, "cell": 0}
-        names = ("C", "K", *usual)
-        fields = np.array(
-            [[{**usual, **row}[name] for name in names] for row in self._rows], dtype=np.int64
-        )
+        if self._fields is None:
+            self._fields = np.array(
+                [[{**_USUAL, **row}[name] for name in _NAMES] for row in self._rows], dtype=np.int64
+            )
         exists = met[:, np.array(self._conditions, dtype=np.int64)]
         design, row = np.nonzero(exists)
-        columns: dict[str, Ints] = {name: fields[row, i] for i, name in enumerate(names)}
+        fields = self._fields
+        columns: dict[str, Ints] = {name: fields[row, i] for i, name in enumerate(_NAMES)}
         return LayerTable.of(len(met), design, **columns)
 
 

@@ -18,11 +18,17 @@ class Grid:
     Attributes:
         columns: Metric name to values, ``float64 (o, i)``; NaN where infeasible.
         feasible: ``bool (o, i)``.
+        failure: Why a cell could not be measured, if one could not; it counts as infeasible.
     """
 
     columns: Mapping[str, Floats]
     feasible: Bools
+    failure: str = ""
 
     def beside(self, other: Grid) -> Grid:
         """The metrics of both; feasible where both are."""
-        return Grid({**self.columns, **other.columns}, self.feasible & other.feasible)
+        return Grid(
+            {**self.columns, **other.columns},
+            self.feasible & other.feasible,
+            self.failure or other.failure,
+        )

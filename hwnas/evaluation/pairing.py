@@ -15,6 +15,7 @@ from hwnas.design.designs import Designs
 from hwnas.evaluation.grid import Grid
 from hwnas.evaluation.interface import Evaluator
 from hwnas.evaluation.wrappers import safely
+from hwnas.metrics import Measurements, Reason
 from hwnas.space import Space
 
 _CELLS = 200_000
@@ -37,9 +38,7 @@ def _places(space: Space, part: Space) -> Ints:
     return np.array([where[name] for name in part.names], dtype=np.int64)
 
 
-def against(
-    evaluator: Evaluator, space: Space, inner: Designs, names: frozenset[str]
-) -> Against:
+def against(evaluator: Evaluator, space: Space, inner: Designs, names: frozenset[str]) -> Against:
     """How an evaluator measures grids: once per design of the side that it reads, if one suffices.
 
     Args:
@@ -49,33 +48,53 @@ def against(
         names: The metrics that are wanted; there may be more in the answer.
     """
     reads = set(space.read_by(evaluator.reads))
-    if reads <= set(inner.space.part_names):
-        measured = safely(evaluator, inner)
-        by_inner = {name: column[None, :] for name, column in measured.columns.items()}
-
-        def inner_alone(outer: Designs) -> Grid:
-            shape = len(outer), len(inner)
-            return Grid(
-                {name: np.broadcast_to(column, shape) for name, column in by_inner.items()},
-                np.broadcast_to(measured.feasible, shape),
-            )
-
-        return inner_alone
-    if not reads & set(inner.space.part_names):
-
-        def outer_alone(outer: Designs) -> Grid:
-            shape = len(outer), len(inner)
-            measured = safely(evaluator, outer)
-            return Grid(
-                {
-                    name: np.broadcast_to(column[:, None], shape)
-                    for name, column in measured.columns.items()
-                },
-                np.broadcast_to(measured.feasible[:, None], shape),
-            )
-
-        return outer_alone
+    within = set(inner.space.part_names)
+    without = set(space.part_names) - within
+    if reads <= within and not depends(space, within, without):
+        return _inner_alone(safely(evaluator, inner))
+    if not reads & within and not depends(space, without, within):
+        return _outer_alone(evaluator, len(inner))
+    if depends(space, within, without) or depends(space, without, within):
+        # A gene that sleeps in some cells of the grid is not what it is in its part alone.
+        return _one_by_one(evaluator, space, inner)
     return evaluator.against(space, inner, names) or _one_by_one(evaluator, space, inner)
+
+
+def depends(space: Space, parts: set[str], on: set[str]) -> bool:
+    """Whether a gene of some parts is active or not by genes of others."""
+    part = {gene.name: gene.part for gene in space.genes}
+    return any(part.get(w.gene) in on for g in space.genes if g.part in parts for w in g.when)
+
+
+def _inner_alone(measured: Measurements) -> Against:
+    """For an evaluator that reads the inner designs, which it has measured."""
+    failure = _failure_of(measured)
+
+    def measure(outer: Designs) -> Grid:
+        shape = len(outer), len(measured)
+        columns = {n: np.broadcast_to(c, shape) for n, c in measured.columns.items()}
+        return Grid(columns, np.broadcast_to(measured.feasible, shape), failure)
+
+    return measure
+
+
+def _outer_alone(evaluator: Evaluator, i: int) -> Against:
+    """For an evaluator that reads the outer designs."""
+
+    def measure(outer: Designs) -> Grid:
+        shape = len(outer), i
+        measured = safely(evaluator, outer)
+        columns = {n: np.broadcast_to(c[:, None], shape) for n, c in measured.columns.items()}
+        feasible = np.broadcast_to(measured.feasible[:, None], shape)
+        return Grid(columns, feasible, _failure_of(measured))
+
+    return measure
+
+
+def _failure_of(measured: Measurements) -> str:
+    """Why the first row that failed did; empty where none did."""
+    failed = np.flatnonzero(measured.failed)[:1]
+    return "".join(f"{Reason(int(measured.reason[i])).name}: {measured.notes[i]}" for i in failed)
 
 
 def _one_by_one(evaluator: Evaluator, space: Space, inner: Designs) -> Against:
@@ -88,6 +107,7 @@ def _one_by_one(evaluator: Evaluator, space: Space, inner: Designs) -> Against:
         return Grid(
             {n: np.concatenate([p[n] for p in parts]).reshape(shape) for n in names},
             np.concatenate([p.feasible for p in parts]).reshape(shape),
+            next(filter(None, map(_failure_of, parts)), ""),
         )
 
     return measure

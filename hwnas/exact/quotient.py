@@ -16,173 +16,172 @@ from itertools import combinations
 
 import numpy as np
 
-from hwnas.arrays import Floats, Ints
+from hwnas.arrays import Bools, Floats, Ints
 from hwnas.design.designs import Designs
 from hwnas.errors import ExactRefusedError
 from hwnas.evaluation.interface import Evaluator
 from hwnas.evaluation.wrappers import Joined
 from hwnas.exact.front import ExactFront
-from hwnas.inner import InnerFronts, unique_rows
-from hwnas.metrics import Measurements, Reason
-from hwnas.problem import Problem, nondominated
+from hwnas.exact.measuring import CHUNK, failed, one_each, refuse_failures
+from hwnas.inner import InnerFronts
+from hwnas.problem import Problem
 from hwnas.space import unique
 
-_LIMIT = 2_000_000
-_CHUNK = 50_000
-"""Outer designs measured at a time, and losses that wait for the next filtering."""
+_SAME = 1e-9
+"""Losses that differ by less than this share of their size are equal."""
+_CELLS = 5_000
+"""Cells of grids that are measured at most, as a multiple of the limit of designs."""
 
 
-def solve(problem: Problem, *, measure_costly: bool = False, limit: int = _LIMIT) -> ExactFront:
-    """The exact Pareto front of a problem.
+def quotient_front(problem: Problem, *, limit: int) -> ExactFront:
+    """The exact front, by cost classes.
 
     Args:
-        problem: The problem; every evaluator is taken at its word (`reads`, `fingerprints`).
-        measure_costly: Whether COSTLY evaluators may be asked about every design that they can
-            tell apart: sensible for tables.
-        limit: How many outer designs, inner designs, or (without structure) designs are enumerated
-            at most.
+        problem: The problem; every evaluator is taken at its word (`reads`, `fingerprints`), and
+            COSTLY ones are asked about every design that they can tell apart.
+        limit: How many settings of the outer parts and of the inner parts are enumerated at most.
 
     Raises:
-        ExactRefusedError: No method that is known here applies; the message says which and why.
+        ExactRefusedError: There are no such parts, they have too many settings, their classes are
+            too many, or a design cannot be measured.
     """
-    _check_costly(problem, measure_costly)
-    if not all(e.deterministic for e in problem.evaluators):
+    split = min(_splits(problem, limit), key=lambda s: s.rank, default=None)
+    if split is None:
         raise ExactRefusedError(
-            "an evaluator does not give equal answers for equal designs",
-            rule="an exact front is one of deterministic evaluators",
-            given=", ".join(e.name for e in problem.evaluators if not e.deterministic),
+            "there are no parts that evaluators decide apart from the others",
+            rule="parts of the genome (e.g. the accelerator) of which no objective or constraint "
+            "depends both on evaluators that see them and on evaluators that do not, with at most "
+            f"{limit:,} settings, and as many of the other parts",
+            given=_reading(problem),
+            cure="pin genes (restrict), or split objectives that mix metrics",
         )
-    split = min(_splits(problem, limit), key=lambda s: s.work, default=None)
-    if split is not None and split.inner:
-        return _by_classes(problem, split)
-    if problem.space.size() <= limit:
-        return _by_enumeration(problem)
-    raise ExactRefusedError(
-        f"the exact front of {problem.space.size():.4g} designs cannot be computed",
-        rule=f"at most {limit:,} designs; or parts of the genome (e.g. the accelerator) of which "
-        "no objective or constraint depends on evaluators that see them and on evaluators that do "
-        f"not, with at most {limit:,} settings, and as many of the other parts",
-        given=_why(problem),
-        cure="pin genes (restrict), split objectives that mix metrics, or search instead",
-    )
-
-
-def _check_costly(problem: Problem, measure_costly: bool) -> None:
-    if problem.costly and not measure_costly:
-        raise ExactRefusedError(
-            "an exact front needs every design that an evaluator can tell apart measured",
-            rule="no COSTLY evaluator, unless its measuring everything is allowed",
-            given="COSTLY: " + ", ".join(e.name for e in problem.costly),
-            cure="if it is a table, declare it free (expense: free), or allow it (measure_costly)",
-        )
+    return _by_classes(problem, split, limit)
 
 
 @dataclass(frozen=True)
 class _Split:
-    """Inner parts, and who sees them."""
+    """Inner parts, and who sees them; the smaller the rank, the less there is to do."""
 
     inner: tuple[str, ...]
     seeing: tuple[Evaluator, ...]
     blind: tuple[Evaluator, ...]
-    work: int
+    rank: tuple[bool, int]
 
 
 def _splits(problem: Problem, limit: int) -> Iterator[_Split]:
     """Every split of the parts under which no objective and no constraint is mixed."""
-    parts = problem.space.part_names
+    space = problem.space
+    parts = space.part_names
     needed = [o.node.metrics for o in problem.objectives]
     needed += [c.metrics for c in problem.constraints]
-    for count in range(1, len(parts) + 1):
+    for count in range(1, len(parts)):
         for inner in combinations(parts, count):
-            sees = [bool(set(problem.space.read_by(e.reads)) & set(inner)) for e in
-                    problem.evaluators]  # fmt: skip
-            seeing = tuple(e for e, see in zip(problem.evaluators, sees, strict=True) if see)
-            blind = tuple(e for e, see in zip(problem.evaluators, sees, strict=True) if not see)
+            outer = tuple(p for p in parts if p not in inner)
+            seeing: list[Evaluator] = []
+            blind: list[Evaluator] = []
+            for evaluator in problem.evaluators:
+                sees = set(space.read_by(evaluator.reads)) & set(inner)
+                (seeing if sees else blind).append(evaluator)
             known = {m.name for e in seeing for m in e.metrics}
             if any(m & known and not m <= known for m in needed):
                 continue
-            sizes = [
-                problem.space.part(*some).size() if some else 1
-                for some in (inner, [p for p in parts if p not in inner])
-            ]
-            if blind and max(sizes) <= limit:
-                yield _Split(inner, seeing, blind, sum(sizes))
+            if space.part(*outer).open_conditions:  # inner genes decide which outer ones count
+                continue
+            sizes = space.part(*inner).size(), space.part(*outer).size()
+            if not blind and space.size() <= limit:  # nothing is gained over measuring all
+                continue
+            if seeing and max(sizes) <= limit:
+                yield _Split(inner, tuple(seeing), tuple(blind), (not blind, sum(sizes)))
 
 
-def _by_enumeration(problem: Problem) -> ExactFront:
-    rows = problem.space.rows()
-    losses = np.concatenate(
-        [
-            np.where(problem.satisfied(measured)[:, None], problem.losses(measured), np.inf)
-            for start in range(0, len(rows), _CHUNK)
-            for measured in [_everything(problem, rows[start : start + _CHUNK])]
-        ]
-    )
-    front = _one_each(losses)
-    how = f"every one of the {len(rows):,} designs was measured"
-    return ExactFront(rows[front], losses[front], len(rows), len(rows), how)
-
-
-def _everything(problem: Problem, rows: Ints) -> Measurements:
-    return Joined(problem.evaluators).evaluate(problem.designs(rows))
-
-
-def _by_classes(problem: Problem, split: _Split) -> ExactFront:
-    fronts = InnerFronts(problem, split.inner, split.seeing, limit=_LIMIT)
+def _by_classes(problem: Problem, split: _Split, limit: int) -> ExactFront:
+    fronts = InnerFronts(problem, split.inner, split.seeing, limit=limit)
     outer = fronts.outer_space.rows()
-    losses = _outer_losses(problem, fronts, split.blind, outer)
-    usable = np.flatnonzero(np.isfinite(losses).all(axis=1))
+    losses, met = _outer_losses(problem, fronts, split.blind, outer)
+    usable = np.flatnonzero(met)
     marks = fronts.marks(outer[usable])
     place: dict[tuple[bytes, ...], int] = {}
     classes = np.array([place.setdefault(mark, len(place)) for mark in marks], dtype=np.int64)
+    cells = len(place) * len(fronts.inner_rows)
+    if cells > limit * _CELLS:
+        raise ExactRefusedError(
+            f"{cells:.3g} cells would have to be measured",
+            rule=f"cost classes times settings of {'+'.join(split.inner)} are at most "
+            f"{limit * _CELLS:.3g}",
+            given=f"{len(place):,} classes of {'+'.join(fronts.outer_parts)} that "
+            f"{_names(split.seeing)} can tell apart, times {len(fronts.inner_rows):,} settings",
+            cure="pin genes (restrict)",
+        )
     best = usable[_best_of_classes(losses[usable], classes)]
     labels = fronts.labels(outer[best])
+    if fronts.failure:
+        raise failed("a design", fronts.failure)
     collected = _Collected(problem, fronts)
     for row, label in zip(best, labels, strict=True):
         collected.add(outer[row], losses[row], int(label))
     genomes, front = collected.front()
-    cells = len(place) * len(fronts.inner_rows)
+    front = _confirmed(problem, genomes, front)
+    left = one_each(front)
+    genomes, front = genomes[left], front[left]
+    each = f"that of its settings in the objectives of {_names(split.blind)}, times "
     how = (
-        f"the {len(outer):,} settings of {'+'.join(fronts.outer_parts)} fall into {len(place):,} "
-        f"classes that {', '.join(e.name for e in split.seeing)} cannot tell apart; each class's "
-        f"front is that of its settings in the objectives of "
-        f"{', '.join(e.name for e in split.blind)}, times that of all {len(fronts.inner_rows):,} "
-        f"settings of {'+'.join(fronts.inner_parts)} in the other objectives"
+        f"the {len(usable):,} settings of {'+'.join(fronts.outer_parts)} that meet their own "
+        f"constraints fall into {len(place):,} classes that {_names(split.seeing)} cannot tell "
+        f"apart; each class's front is {each if split.blind else ''}that of all "
+        f"{len(fronts.inner_rows):,} settings of {'+'.join(fronts.inner_parts)} in the objectives "
+        f"of {_names(split.seeing)}"
     )
-    designs = problem.space.size()
-    return ExactFront(genomes, front, designs, len(outer) + cells, how)
+    return ExactFront(genomes, front, problem.space.size(), len(outer) + cells, how)
+
+
+def _names(evaluators: tuple[Evaluator, ...]) -> str:
+    return ", ".join(e.name for e in evaluators)
+
+
+def _confirmed(problem: Problem, genomes: Ints, losses: Floats) -> Floats:
+    """The losses of designs measured one by one: up to rounding those found in grids, ``(j, m)``.
+
+    Raises:
+        ExactRefusedError: They are others.
+    """
+    measured = problem.evaluate(problem.designs(genomes))
+    alone = problem.losses(measured)
+    alike = np.isclose(alone, losses, rtol=_SAME, atol=0.0).all(axis=1)
+    alike &= (problem.relative_violations(measured) <= _SAME).all(axis=1)
+    wrong = np.flatnonzero(~alike)
+    if wrong.size:
+        i = int(wrong[0])
+        raise ExactRefusedError(
+            "a design does not measure the same alone as in a grid of designs",
+            where=str(problem.designs(genomes[i : i + 1])[0].config),
+            rule="`Evaluator.against`, `reads` and `fingerprints` agree with `evaluate`",
+            given=f"losses {alone[i].tolist()} alone, {losses[i].tolist()} in the grid",
+            cure="mend the evaluator: its conformance suite (hwnas check) says which",
+        )
+    return alone
 
 
 def _outer_losses(
     problem: Problem, fronts: InnerFronts, blind: tuple[Evaluator, ...], outer: Ints
-) -> Floats:
-    """Losses in the objectives that inner parts do not decide; infinite where ruled out."""
+) -> tuple[Floats, Bools]:
+    """Losses in the objectives that inner parts do not decide, and which rows are not ruled out."""
     others = [j for j in range(len(problem.objectives)) if j not in fronts.objectives]
     limits = [j for j in range(len(problem.constraints)) if j not in fronts.constraints]
     losses = np.empty((len(outer), len(others)))
-    for start in range(0, len(outer), _CHUNK):
-        rows = slice(start, start + _CHUNK)
+    met = np.ones(len(outer), dtype=np.bool_)
+    for start in range(0, len(outer) if blind else 0, CHUNK):
+        rows = slice(start, start + CHUNK)
         measured = Joined(blind).evaluate(Designs(fronts.outer_space, outer[rows]))
-        _refuse_failures(measured)
-        usable = measured.feasible.copy()
+        refuse_failures(measured)
+        met[rows] &= measured.feasible
         with np.errstate(all="ignore"):
             for place, j in enumerate(others):
                 values = problem.objectives[j].values(measured.columns)
                 losses[rows, place] = values * problem.signs[j]
             for j in limits:
-                usable &= problem.constraints[j].violation(measured.columns) <= 0
-        losses[rows][~usable] = np.inf
-    return losses
-
-
-def _refuse_failures(measured: Measurements) -> None:
-    failed = np.flatnonzero(measured.failed)
-    if failed.size:
-        raise ExactRefusedError(
-            f"{failed.size} designs could not be measured, so nobody knows whether they matter",
-            rule="every design is measured, or infeasible",
-            given=f"{Reason(int(measured.reason[failed[0]])).name}: {measured.notes[failed[0]]}",
-        )
+                # What has no value is not met either, and NaN compares as False.
+                met[rows] &= problem.constraints[j].violation(measured.columns) <= 0
+    return losses, met & np.isfinite(losses).all(axis=1)
 
 
 def _best_of_classes(losses: Floats, classes: Ints) -> Ints:
@@ -193,16 +192,8 @@ def _best_of_classes(losses: Floats, classes: Ints) -> Ints:
     order = np.argsort(classes, kind="stable")
     bounds = np.flatnonzero(np.diff(classes[order])) + 1
     groups = np.split(order, bounds) if len(order) else []
-    kept = [group[_one_each(losses[group])] for group in groups]
+    kept = [group[one_each(losses[group])] for group in groups]
     return np.concatenate(kept) if kept else np.empty(0, dtype=np.int64)
-
-
-def _one_each(losses: Floats) -> Ints:
-    """The rows of the front, equal ones once."""
-    if not losses.shape[1]:
-        return np.arange(min(1, len(losses)))
-    front = nondominated(losses)
-    return front[np.sort(unique_rows(losses[front]))]
 
 
 class _Collected:
@@ -226,12 +217,12 @@ class _Collected:
         self._genomes.append(self._fronts.genomes(outer, inner.places))
         self._losses.append(rows)
         self._waiting += len(rows)
-        if self._waiting > _CHUNK:
+        if self._waiting > CHUNK:
             self._filter()
 
     def _filter(self) -> None:
         genomes, losses = np.concatenate(self._genomes), np.concatenate(self._losses)
-        front = _one_each(losses)
+        front = one_each(losses)
         self._genomes, self._losses = [genomes[front]], [losses[front]]
         self._waiting = 0
 
@@ -241,7 +232,7 @@ class _Collected:
         return self._genomes[0], self._losses[0]
 
 
-def _why(problem: Problem) -> str:
+def _reading(problem: Problem) -> str:
     reads = [
         f"{e.name} reads {'+'.join(problem.space.read_by(e.reads)) or 'nothing'}"
         for e in problem.evaluators

@@ -5,7 +5,8 @@ Symbols: ``n`` examples, ``k`` features.
 Source: Rasmussen, Williams, "Gaussian Processes for Machine Learning", MIT Press 2006: equations
 2.23, 2.24 (posterior), 4.17 (Matérn 5/2), 5.8 and 5.9 (marginal likelihood and its gradient). Prior
 of the length scales: Hvarfner, Hellsten, Nardi, "Vanilla Bayesian Optimization Performs Great in
-High Dimensions", ICML 2024 (theirs is for features in [0, 1], here it stands for standardised ones).
+High Dimensions", ICML 2024; theirs is wider, and for features in [0, 1] where here it stands for
+standardised ones.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 
-from hwnas.arrays import Floats
+from hwnas.arrays import Floats, Ints
 
 _AMPLITUDES = (1e-2, 1e2)
 _LENGTH_SCALES = (1e-2, 1e3)
@@ -70,39 +71,46 @@ def most_likely(X: Floats, y: Floats, *, restarts: int = 0, seed: int = 0) -> Fl
     return best
 
 
-_LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
+_LENGTHS = (0.3, 0.6, 1.2, 2.4)
 """Of the process with one length for all features, relative to the root of their number."""
-_NOISE_LEVELS = (1e-3, 1e-2, 1e-1)
+_NOISE_LEVELS = (1e-4, 1e-3, 1e-2, 1e-1)
+_TRENDS = (0.0, 1.0, 8.0)
+"""Variances of the linear trend, relative to that of the rest."""
 
 
-def most_likely_alike(X: Floats, y: Floats) -> Floats:
-    """The most likely parameters with one length scale for all features, from a coarse grid.
+def most_likely_alike(X: Floats, y: Floats) -> tuple[Floats, float]:
+    """The most likely parameters with one length scale for all features, and a linear trend.
+
+    From a coarse grid, so that there is little to be misled by.
 
     Args:
         X: Features of unit variance, ``(n, k)``.
         y: Targets of mean 0 and variance 1, ``(n,)``.
 
     Returns:
-        Parameters as `log_likelihood` takes them, ``(k + 2,)``.
+        Parameters as `log_likelihood` takes them, ``(k + 2,)``, and the variance of the trend.
     """
     k = X.shape[1]
     distances = cdist(X, X) * np.sqrt(5.0 / k)
-    best, found = -np.inf, np.zeros(k + 2)
+    linear = X @ X.T / k
+    best, found, slope = -np.inf, np.zeros(k + 2), 0.0
     for length in _LENGTHS:
         r = distances / length
         smooth = (1.0 + r + r**2 / 3.0) * np.exp(-r)
-        values, vectors = np.linalg.eigh(smooth)
-        squares = (vectors.T @ y) ** 2
-        for noise in _NOISE_LEVELS:
-            spectrum = np.maximum(values, 0.0) + noise
-            # The amplitude that is most likely for a given shape of the covariance.
-            amplitude = float(np.mean(squares / spectrum))
-            likelihood = -0.5 * (len(y) * np.log(amplitude) + np.log(spectrum).sum())
-            if likelihood > best:
-                lengths = np.full(k, np.log(length * np.sqrt(k)))
-                best = likelihood
-                found = np.concatenate([[np.log(amplitude)], lengths, [np.log(noise * amplitude)]])
-    return found
+        for trend in _TRENDS:
+            values, vectors = np.linalg.eigh(smooth + trend * linear)
+            squares = (vectors.T @ y) ** 2
+            for noise in _NOISE_LEVELS:
+                spectrum = np.maximum(values, 0.0) + noise * (1.0 + trend)
+                # The amplitude that is most likely for a given shape of the covariance.
+                amplitude = max(float(np.mean(squares / spectrum)), _AMPLITUDES[0])
+                likelihood = -0.5 * (len(y) * np.log(amplitude) + np.log(spectrum).sum())
+                if likelihood > best:
+                    lengths = np.full(k, np.log(length * np.sqrt(k)))
+                    last = np.log(noise * (1.0 + trend) * amplitude)
+                    best, slope = likelihood, trend * amplitude
+                    found = np.concatenate([[np.log(amplitude)], lengths, [last]])
+    return found, slope
 
 
 def log_likelihood(theta: Floats, X: Floats, y: Floats) -> tuple[float, Floats]:
@@ -145,10 +153,12 @@ class Posterior:
         theta: Parameters, as `log_likelihood` takes them.
         X: Features, ``(n, k)``.
         y: Targets of mean 0, ``(n,)``.
+        trend: Variance of a linear trend.
     """
 
-    def __init__(self, theta: Floats, X: Floats, y: Floats) -> None:
+    def __init__(self, theta: Floats, X: Floats, y: Floats, trend: float = 0.0) -> None:
         self.amplitude, self.noise = float(np.exp(theta[0])), float(np.exp(theta[-1]))
+        self._trend = trend * np.exp(2.0 * theta[1:-1]) / X.shape[1]
         self._lengths = np.exp(theta[1:-1])
         self._Z = X / self._lengths
         K = self.covariance(self._Z, self._Z)
@@ -161,6 +171,8 @@ class Posterior:
         squares = (A**2).sum(axis=1)[:, None] + (B**2).sum(axis=1) - 2.0 * (A @ B.T)
         r = np.sqrt(np.maximum(5.0 * squares, 0.0))
         smooth: Floats = self.amplitude * (1.0 + r + r * r / 3.0) * np.exp(-r)
+        if self._trend.any():
+            smooth += (A * self._trend) @ B.T
         return smooth
 
     def at(self, X: Floats) -> Seen:
@@ -168,7 +180,8 @@ class Posterior:
         Z = X / self._lengths
         K = self.covariance(self._Z, Z)
         V = solve_triangular(self._factor[0], K, lower=True, check_finite=False)
-        variance = np.maximum(self.amplitude - (V**2).sum(axis=0), 1e-12 * self.amplitude)
+        prior = self.amplitude + (Z**2) @ self._trend
+        variance = np.maximum(prior - (V**2).sum(axis=0), 1e-12 * self.amplitude)
         return Seen(self, Z, V, self._alpha @ K, variance)
 
 
@@ -186,7 +199,7 @@ class Seen:
         self._process, self._Z, self._V = process, Z, V
         self.mean, self.variance = mean, variance
 
-    def take(self, rows: Floats) -> Seen:
+    def take(self, rows: Ints) -> Seen:
         """Some of the rows."""
         return Seen(
             self._process, self._Z[rows], self._V[:, rows], self.mean[rows], self.variance[rows]

@@ -10,6 +10,7 @@ import numpy as np
 
 from hwnas.front import Front, FrontDesign, nothing_feasible
 from hwnas.metrics import Goal, Reason
+from hwnas.progress import Bound
 from hwnas.report import quantity
 from hwnas.report.importance import Importance, importances, ranked
 from hwnas.report.parallel import Parallel, parallel
@@ -115,6 +116,10 @@ class Facts:
         outcomes: What became of the designs.
         limits: The constraints.
         box: What the hypervolume is measured in; ``None`` while no design has values.
+        bounds: What the searcher certified, step by step.
+        bound: What it certified last; ``None`` where nobody knows how much is left.
+        checks: How often it was checked that costly evaluators read no more than they say; not
+            counted by the budget.
     """
 
     name: str
@@ -133,6 +138,9 @@ class Facts:
     outcomes: tuple[Outcome, ...]
     limits: tuple[Limit, ...]
     box: Box | None
+    bounds: tuple[Bound, ...] = ()
+    bound: Bound | None = None
+    checks: int = 0
 
 
 @dataclass(frozen=True)
@@ -227,6 +235,9 @@ def facts(study: Study) -> Facts:
         outcomes=_outcomes(study, satisfied),
         limits=_limits(study),
         box=_box(study),
+        bounds=tuple(study.bounds),
+        bound=study.progress.bound if str(study.progress.bound) else None,
+        checks=study.checks,
     )
 
 

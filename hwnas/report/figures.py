@@ -16,6 +16,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from hwnas.metrics import Goal
+from hwnas.progress import Bound
 from hwnas.report.importance import Importance
 from hwnas.report.parallel import SLEEPING, GeneAxis, Parallel
 from hwnas.report.points import Cloud, Points
@@ -137,6 +138,24 @@ def hypervolume(trace: Trace) -> go.Figure:
     return figure.update_layout(
         xaxis={"title": {"text": "evaluations"}, "rangemode": "tozero"},
         yaxis={"title": {"text": "hypervolume"}, "rangemode": "tozero"},
+        margin={"l": 60, "r": 20, "t": 20, "b": 50},
+    )
+
+
+def remaining(bounds: Sequence[Bound]) -> go.Figure:
+    """What was left to be gained at most against evaluations, in percent."""
+    figure = go.Figure(
+        go.Scatter(
+            x=np.array([bound.evaluations for bound in bounds]),
+            y=np.array([100 * bound.remaining for bound in bounds]),
+            mode="lines",
+            line={"shape": "hv", "color": LINE, "width": 2},
+            hovertemplate="after %{x} evaluations: at most %{y:.3g} %<extra></extra>",
+        )
+    )
+    return figure.update_layout(
+        xaxis={"title": {"text": "evaluations"}},
+        yaxis={"title": {"text": "left to be gained, %"}, "rangemode": "tozero"},
         margin={"l": 60, "r": 20, "t": 20, "b": 50},
     )
 

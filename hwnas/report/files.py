@@ -97,7 +97,8 @@ def to_json(contents: Record) -> dict[str, Any]:
     """A record's front and facts as plain JSON values; numbers are at rest.
 
     ``objectives``, ``metrics`` and ``genes`` say the units, ``designs`` is `Front.to_json`, and
-    ``why_empty`` says why there are none.
+    ``why_empty`` says why there are none. ``remaining`` is the share of the hypervolume that the
+    searcher certifies to be left to be gained at most, ``None`` where it does not.
     """
     facts = asdict(contents.facts)
     facts["evaluators"] = [
@@ -112,6 +113,7 @@ def to_json(contents: Record) -> dict[str, Any]:
         "title": contents.title,
         "study": facts,
         "hypervolume": volume[-1] if volume else None,
+        "remaining": contents.facts.bound.remaining if contents.facts.bound else None,
         "objectives": [_quantity(q) for q in contents.objectives],
         "metrics": [_quantity(q) for q in contents.metrics],
         "genes": [{"name": q.name, "unit": q.unit} for q in contents.genes],

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from html import escape
 from itertools import combinations
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -15,15 +14,11 @@ from hwnas.arrays import Choice
 from hwnas.front import FrontDesign
 from hwnas.metrics import Goal
 from hwnas.report.contents import Record
+from hwnas.report.html import document, embedded, table
 from hwnas.report.quantity import Quantity, pretty
-from hwnas.report.style import CSS, JS
 
 MOST_ROWS: Final = 300
 _MOST_PAIRS: Final = 15
-_CONTENT_POLICY: Final = (
-    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
-    "img-src data: blob:"
-)
 _ARROWS: Final = "↓ lower is better, ↑ higher is better."
 
 
@@ -32,8 +27,6 @@ def page(record: Record) -> str:
 
     All names are escaped, and a content policy keeps the page from loading anything.
     """
-    from plotly.offline import get_plotlyjs
-
     alone = len(record.objectives) == 1
     sections = [
         ("front", "The best value" if alone else "The front", _front(record)),
@@ -44,31 +37,7 @@ def page(record: Record) -> str:
         ("outcomes", "What became of the designs", _outcomes(record)),
         ("making", "How this was made", _making(record)),
     ]
-    shown = [(key, heading, body) for key, heading, body in sections if body]
-    links = "".join(f'<li><a href="#{key}">{heading}</a></li>' for key, heading, _ in shown)
-    bodies = "".join(
-        f'<section id="{key}"><h2>{heading}</h2>{body}</section>\n' for key, heading, body in shown
-    )
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{_CONTENT_POLICY}">
-<title>{escape(record.title)}</title>
-<style>{CSS}</style>
-</head>
-<body>
-<header><h1>{escape(record.title)}</h1>{_lead(record)}</header>
-<nav aria-label="Contents"><ul>{links}</ul></nav>
-<noscript><p class="empty">The figures need JavaScript; the tables do not.</p></noscript>
-<main>
-{bodies}</main>
-<script>{get_plotlyjs()}</script>
-<script>{JS}</script>
-</body>
-</html>
-"""
+    return document(escape(record.title), _lead(record), sections)
 
 
 def _lead(record: Record) -> str:
@@ -90,6 +59,7 @@ def _lead(record: Record) -> str:
         ("failed evaluations", f"{facts.failures:,}"),
         ("infeasible designs", f"{facts.infeasible:,}"),
         ("hypervolume", volume),
+        *([("certified", escape(str(facts.bound)))] if facts.bound else []),
         ("time", units.show(facts.seconds, "s") if facts.seconds < 600 else _long(facts.seconds)),
         ("state", escape(facts.status)),
     ]
@@ -166,7 +136,7 @@ def _best(record: Record) -> str:
             ]
         )
     head = ["best in", "design", *(escape(o.name) for o in record.objectives)]
-    return _table("The ends of the front" if len(rows) > 1 else "The best", head, rows)
+    return table("The ends of the front" if len(rows) > 1 else "The best", head, rows)
 
 
 def _designs(record: Record) -> str:
@@ -272,9 +242,21 @@ def _progress(record: Record) -> str:
         )
     ]
     head = ["objective", "best corner", "worst corner", "scale"]
-    return embedded("hypervolume", figures.hypervolume(record.trace), caption, 380) + _table(
-        "The hypervolume's box", head, rows
+    drawn = embedded("hypervolume", figures.hypervolume(record.trace), caption, 380)
+    return drawn + _certified(record) + table("The hypervolume's box", head, rows)
+
+
+def _certified(record: Record) -> str:
+    from hwnas.report import figures
+
+    bounds = record.facts.bounds
+    if not bounds:
+        return ""
+    caption = (
+        "At most this share of the hypervolume reached was still to be gained, as the searcher "
+        f"certified at {100 * bounds[-1].confidence:.3g} % confidence after each step."
     )
+    return embedded("remaining", figures.remaining(bounds), caption, 320)
 
 
 def _genes(record: Record) -> str:
@@ -325,14 +307,14 @@ def _parallel(record: Record) -> str:
 
 def _outcomes(record: Record) -> str:
     rows = [[escape(o.text), f"{o.designs:,}", escape(o.example)] for o in record.facts.outcomes]
-    text = _table("Designs", ["outcome", "designs", "most frequent note"], rows)
+    text = table("Designs", ["outcome", "designs", "most frequent note"], rows)
     limits = [
         [escape(limit.text), f"{limit.violated:,}", f"{limit.known:,}"]
         for limit in record.facts.limits
     ]
     if limits:
         head = ["constraint", "violated by", "designs checked"]
-        text += _table("Constraints", head, limits)
+        text += table("Constraints", head, limits)
     return text
 
 
@@ -346,6 +328,9 @@ def _making(record: Record) -> str:
         ("genes", str(len(record.genes))),
         ("designs in the space", f"{facts.space_size:,}"),
     ]
+    if facts.checks:
+        spot = f"{facts.checks:,}, each a costly evaluation that the budget does not count"
+        pairs.append(("spot checks of what evaluators read", spot))
     pairs += [
         ("objective", escape(f"{o.text or f'{o.goal.value}: {o.name}'}"))
         for o in record.objectives
@@ -360,47 +345,8 @@ def _making(record: Record) -> str:
         ]
         for e in facts.evaluators
     ]
-    return _table("Study", ["", ""], [list(pair) for pair in pairs]) + _table(
+    return table("Study", ["", ""], [list(pair) for pair in pairs]) + table(
         "Evaluators", ["evaluator", "version", "expense", "metrics"], evaluators
-    )
-
-
-def embedded(key: str, figure: Any, caption: str, height: int = 420, width: int = 0) -> str:
-    """A figure's place and its data as HTML; the script at the end of the page draws it.
-
-    Args:
-        key: The id of the place.
-        figure: A plotly figure; its theme is left out.
-        caption: HTML; empty for none.
-        height: In pixels.
-        width: The least width, in pixels; narrower screens scroll.
-    """
-    drawn = json.loads(figure.to_json())
-    drawn["layout"].pop("template", None)
-    # "<" would end the script where a name says so.
-    data = json.dumps(drawn, separators=(",", ":")).replace("<", "\\u003c")
-    least = f"min-width:{width}px;" if width else ""
-    text = f"<figcaption>{caption}</figcaption>" if caption else ""
-    return (
-        f'<figure><div class="scroll"><div class="plot" id="{key}" '
-        f'style="{least}height:{height}px"></div></div>{text}</figure>'
-        f'<script type="application/json" data-plot="{key}">{data}</script>'
-    )
-
-
-def _table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are escaped already."""
-    tops = "".join(f'<th scope="col">{cell}</th>' for cell in head) if any(head) else ""
-    top = f"<thead><tr>{tops}</tr></thead>" if tops else ""
-    body = "".join(
-        f'<tr><th scope="row">{row[0]}</th>'
-        + "".join(f"<td>{cell}</td>" for cell in row[1:])
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f'<div class="scroll"><table><caption>{caption}</caption>{top}'
-        f"<tbody>{body}</tbody></table></div>"
     )
 
 

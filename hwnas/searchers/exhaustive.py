@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hwnas.arrays import Ints
+from hwnas.arrays import Bools, Ints
 from hwnas.errors import SearcherError
 from hwnas.problem import Problem
 from hwnas.searchers.interface import Searcher
@@ -50,6 +50,7 @@ class Exhaustive(Searcher):
             )
         self.limit = limit
         self.size = size
+        self._seen = 0
 
     @property
     def batch(self) -> int:
@@ -68,9 +69,14 @@ class Exhaustive(Searcher):
     def _place(self) -> dict[bytes, int]:
         return {key: i for i, key in enumerate(keys(self._rows))}
 
+    @cached_property
+    def _left(self) -> Bools:
+        return np.ones(len(self._rows), dtype=np.bool_)
+
     def ask(self, n: int) -> Ints:
         """Proposes the next ``n`` designs in order; see `Searcher.ask`."""
-        left = np.ones(len(self._rows), dtype=np.bool_)
-        told = self.problem.space.canonical(self.told.genomes)
-        left[[self._place[key] for key in keys(told)]] = False
-        return self._rows[np.flatnonzero(left)[:n]]
+        if self._seen < len(self.told):
+            canonical = self.problem.space.canonical(self.told.genomes[self._seen :])
+            self._left[[self._place[key] for key in keys(canonical)]] = False
+            self._seen = len(self.told)
+        return self._rows[np.flatnonzero(self._left)[:n]]

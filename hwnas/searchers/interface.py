@@ -12,7 +12,7 @@ from hwnas.arrays import Bools, Floats, Ints
 from hwnas.errors import SearcherError
 from hwnas.metrics import Measurements
 from hwnas.problem import Problem
-from hwnas.space import Space, differing, keys
+from hwnas.space import Space, keys
 
 
 class Searcher(ABC):
@@ -33,6 +33,10 @@ class Searcher(ABC):
     """The plug-in's name under the entry points ``hwnas.searchers``."""
     prunes: ClassVar[bool] = False
     """Whether it leaves out designs that certainly cannot reach the front."""
+    certifies: ClassVar[bool] = False
+    """Whether it can bound what is still to be gained; see `remaining`."""
+    confidence: ClassVar[float] = 0.95
+    """The confidence of that bound."""
 
     def __init__(self, problem: Problem, *, seed: int = 0, budget: int | None = None) -> None:
         if seed < 0:
@@ -94,7 +98,7 @@ class Searcher(ABC):
         """An upper bound on the hypervolume still to be gained, as a share of what is reached.
 
         Returns:
-            The bound at the confidence that the searcher states; ``None`` where it has none.
+            The bound at `confidence`; ``None`` where it has none, or none yet.
         """
         return None
 
@@ -161,12 +165,13 @@ class Told:
 
     def new(self, genomes: Ints) -> Bools:
         """``bool (n,)``: rows that were not told, the first of each design only."""
-        canonical = self._problem.space.canonical(genomes)
-        fresh = np.array([key not in self._keys for key in keys(canonical)], dtype=np.bool_)
-        first = np.zeros(len(genomes), dtype=np.bool_)
-        if len(genomes):
-            first[differing(canonical)] = True
-        return fresh & first
+        # One pass over the keys: a set is quicker than sorting long rows.
+        met: set[bytes] = set()
+        fresh = np.zeros(len(genomes), dtype=np.bool_)
+        for i, key in enumerate(keys(self._problem.space.canonical(genomes))):
+            fresh[i] = key not in self._keys and key not in met
+            met.add(key)
+        return fresh
 
 
 def _grown(array: Any, room: int) -> Any:

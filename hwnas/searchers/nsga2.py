@@ -17,7 +17,7 @@ from hwnas.arrays import Floats, Ints
 from hwnas.errors import SearcherError
 from hwnas.problem import Problem
 from hwnas.searchers.interface import Searcher, unseen
-from hwnas.space.operators import crossover, mutate
+from hwnas.space.operators import perturb, recombine
 
 _ROUNDS = 10
 
@@ -61,6 +61,7 @@ class NSGA2(Searcher):
         self.crossover = crossover
         self._parents = np.empty(0, dtype=np.int64)
         self._generations_read = 0
+        self._crowding = np.empty(0)
 
     @property
     def batch(self) -> int:
@@ -88,11 +89,28 @@ class NSGA2(Searcher):
         return unseen(self.told, space, n - len(rows), rng, rows)
 
     def _breed(self, parents: Ints, n: int, rng: np.random.Generator) -> Ints:
-        # `parents` is sorted from best to worst, so a tournament is won by the smaller place.
-        places = rng.integers(0, len(parents), size=(2, n, 2)).min(axis=2)
+        pairs = -(-n // 2)
+        places = self._winners(parents, 2 * pairs, rng).reshape(2, pairs)
         first, second = self.told.genomes[parents[places]]
-        children = crossover(first, second, rng, self.crossover)
-        return mutate(children, self.problem.space, rng)
+        space = self.problem.space
+        children = recombine(first, second, space, rng, self.crossover)[:n]
+        return perturb(children, space, rng)
+
+    def _winners(self, parents: Ints, n: int, rng: np.random.Generator) -> Ints:
+        """Winners of ``n`` tournaments of two, as places among the parents.
+
+        A design wins against one that it dominates; else the less crowded one wins, whatever
+        their ranks. Everybody takes part equally often.
+        """
+        rounds = -(-2 * n // len(parents))
+        drawn = np.concatenate([rng.permutation(len(parents)) for _ in range(rounds)])
+        # `parents` is sorted from best to worst: what dominates stands before what it dominates.
+        one, other = np.sort(drawn[: 2 * n].reshape(2, n), axis=0)
+        losses, crowding = self.told.losses[parents], self._crowding
+        usable = np.isfinite(losses).all(axis=1) & (self.told.violation[parents] <= 0)
+        dominates = (losses[one] <= losses[other]).all(axis=1) | ~usable[other]
+        winners: Ints = np.where(dominates | (crowding[one] >= crowding[other]), one, other)
+        return winners
 
     def _current(self) -> Ints:
         """The population after the generations told so far, best first, as rows told.
@@ -103,7 +121,9 @@ class NSGA2(Searcher):
             start = self._generations_read * self.population
             newcomers = np.arange(start, start + self.population)
             rows = np.concatenate([self._parents, newcomers])
-            order = survivors(self.told.losses[rows], self.told.violation[rows], self.population)
+            order, self._crowding = _selected(
+                self.told.losses[rows], self.told.violation[rows], self.population
+            )
             self._parents = rows[order]
             self._generations_read += 1
         return self._parents
@@ -121,22 +141,29 @@ def survivors(losses: Floats, violation: Floats, n: int) -> Ints:
         Up to ``n`` rows, best first: feasible ones by front and, within, by crowding distance;
         then the others by violation.
     """
+    return _selected(losses, violation, n)[0]
+
+
+def _selected(losses: Floats, violation: Floats, n: int) -> tuple[Ints, Floats]:
+    """See `survivors`; and crowding distances, each in its whole front, 0 where infeasible."""
     import moocore
     from pymoo.operators.survival.rank_and_crowding.metrics import calc_crowding_distance
 
     usable = np.isfinite(losses).all(axis=1) & (violation <= 0)
     feasible = np.flatnonzero(usable)
+    distance = np.zeros(len(losses))
     order: list[Ints] = []
     if feasible.size:
         ranks = moocore.pareto_rank(losses[feasible], maximise=False)
         count = 0
         for rank in range(int(ranks.max()) + 1):
             front = feasible[ranks == rank]
-            crowding = calc_crowding_distance(losses[front])
-            order.append(front[np.argsort(-crowding, kind="stable")])
+            distance[front] = calc_crowding_distance(losses[front])
+            order.append(front[np.argsort(-distance[front], kind="stable")])
             count += len(front)
             if count >= n:
                 break
     others = np.flatnonzero(~usable)
     order.append(others[np.argsort(violation[others], kind="stable")])
-    return np.concatenate(order)[:n]
+    chosen = np.concatenate(order)[:n]
+    return chosen, distance[chosen]

@@ -28,12 +28,17 @@ from hwnas.errors import StorageError
 from hwnas.history import Block
 from hwnas.metrics import Goal, Measurements, Reason
 from hwnas.problem import Problem
+from hwnas.progress import Bound
 from hwnas.storage.journal import DurableJournal
 
 _PLACE: Final = ("step", "position", "asked", "size")
 
 RECORD: Final = "hwnas"
 """The user attribute of a study, and the system attribute of a trial, that carry our data."""
+
+_BOUND: Final = f"{RECORD}:bound:"
+_REMAINING: Final = "remaining"
+_CHECKED: Final = f"{RECORD}:checked"
 
 _CONSTRAINT: Final = "constraints:"
 _OLD_CONSTRAINTS: Final = "constraints"
@@ -134,6 +139,42 @@ class StudyStore:
             study_id = self._storage.get_study_id_from_name(self.name)
             for trial in trials:
                 self._storage.create_new_trial(study_id, template_trial=trial)
+
+    def certify(self, bounds: Sequence[Bound]) -> None:
+        """Keeps what was certified after some steps; the dashboard shows the last."""
+        with _readable(self.target), self._batch():
+            study_id = self._storage.get_study_id_from_name(self.name)
+            for bound in bounds:
+                value = [bound.evaluations, bound.remaining, bound.confidence]
+                self._storage.set_study_system_attr(study_id, f"{_BOUND}{bound.step}", value)
+            for bound in bounds[-1:]:
+                text = f"{bound}, after {bound.evaluations} evaluations"
+                self._storage.set_study_user_attr(study_id, _REMAINING, text)
+
+    def bounds(self) -> list[Bound]:
+        """What was certified, by step."""
+        found = []
+        for key, value in self._attributes().items():
+            if key.startswith(_BOUND):
+                evaluations, remaining, confidence = value
+                step = int(key.removeprefix(_BOUND))
+                found.append(Bound(step, int(evaluations), float(remaining), float(confidence)))
+        return sorted(found, key=lambda bound: bound.step)
+
+    def note_checks(self, at: Sequence[int]) -> None:
+        """Keeps after how many evaluations each a measurement was checked."""
+        with _readable(self.target), self._batch():
+            study_id = self._storage.get_study_id_from_name(self.name)
+            self._storage.set_study_system_attr(study_id, _CHECKED, list(at))
+
+    def checks(self) -> list[int]:
+        """After how many evaluations each a measurement was checked."""
+        return [int(at) for at in self._attributes().get(_CHECKED, ())]
+
+    def _attributes(self) -> dict[str, Any]:
+        with _readable(self.target):
+            study_id = self._storage.get_study_id_from_name(self.name)
+            return self._storage.get_study_system_attrs(study_id)
 
     def _batch(self) -> AbstractContextManager[Any]:
         return self._journal.batch() if self._journal is not None else nullcontext()

@@ -11,13 +11,15 @@ from pydantic import BaseModel, ValidationError
 
 from hwnas import plugins
 from hwnas.budget import Budget
-from hwnas.errors import HwnasError, StudyFileError, nearest
+from hwnas.errors import HwnasError, ProblemError, StudyFileError, nearest
 from hwnas.evaluation.interface import Evaluator
 from hwnas.problem import Problem
+from hwnas.searchers.choice import check_certifies, usual
 from hwnas.space import Space
 from hwnas.studyfile.document import Document, Path_, read
 from hwnas.studyfile.model import (
     EVALUATORS,
+    GAIN,
     GROWABLE,
     PREDICTORS,
     SEARCHERS,
@@ -49,7 +51,8 @@ class Plan:
     @property
     def budget(self) -> Budget:
         """The budget."""
-        return Budget(self.model.budget.evaluations, self.model.budget.time)
+        model = self.model.budget
+        return Budget(model.evaluations, model.time, model.stop_when_gain_below)
 
     @cached_property
     def reference(self) -> dict[str, float]:
@@ -61,9 +64,15 @@ class Plan:
         }
 
     @property
+    def searcher(self) -> str:
+        """The searcher's name, also where the file names none."""
+        name: str = self.resolved["searcher"]["use"]
+        return name
+
+    @property
     def searcher_options(self) -> dict[str, Any]:
         """The options that the file gives to the searcher."""
-        return self.model.searcher.options
+        return self.model.searcher.options if self.model.searcher else {}
 
     @property
     def fixed(self) -> dict[str, Any]:
@@ -88,7 +97,7 @@ def load(file: Path, changes: dict[str, Any] | None = None) -> Plan:
             [f"{file}:1: a study file is a mapping of keys such as name, space, evaluators"],
             where=str(file),
         )
-    values = {**document.values, **(changes or {})}
+    values = _changed(document.values, changes or {})
     reader = _Reader(document)
     try:
         model = StudyModel.model_validate(values)
@@ -101,7 +110,8 @@ def load(file: Path, changes: dict[str, Any] | None = None) -> Plan:
     evaluators = [
         reader.options(EVALUATORS, p, "evaluators", i) for i, p in enumerate(model.evaluators)
     ]
-    searcher = reader.options(SEARCHERS, model.searcher, "searcher")
+    named = model.searcher
+    searcher = reader.options(SEARCHERS, named, "searcher") if named else None
     if model.surrogate is not None:
         chosen = model.surrogate.predictor
         predictor = reader.options(PREDICTORS, chosen, "surrogate", "predictor")
@@ -111,12 +121,48 @@ def load(file: Path, changes: dict[str, Any] | None = None) -> Plan:
     resolved["evaluators"] = [
         _dumped(p, o) for p, o in zip(model.evaluators, evaluators, strict=True)
     ]
-    resolved["searcher"] = _dumped(model.searcher, searcher)
     problem = _Builder(reader, model).problem(spaces, evaluators)
+    if named is None:
+        named = Plugin(use=usual(problem.space, _measuring(model, problem)))
+        searcher = reader.options(SEARCHERS, named, "searcher")
+    resolved["searcher"] = _dumped(named, searcher)
     plan = Plan(model, resolved, problem)
     reader.attempt(("reference",), lambda: references(problem, plan.reference))
+    reader.attempt(("budget", GAIN), lambda: _check_gain(plan))
     reader.raise_if_any()
     return plan
+
+
+def _changed(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The values of a file with some replaced; of the budget, only what was given anew.
+
+    Who gives evaluations anew gives them time too: the old limit would be reached already.
+    """
+    before, budget = values.get("budget"), changes.get("budget")
+    if isinstance(before, int):
+        before = {"evaluations": before}
+    if isinstance(before, dict) and isinstance(budget, dict):
+        kept = {k: v for k, v in before.items() if k != "time" or "evaluations" not in budget}
+        changes = {**changes, "budget": {**kept, **budget}}
+    return {**values, **changes}
+
+
+def _measuring(model: StudyModel, problem: Problem) -> list[Evaluator]:
+    """Who measures while the searcher searches: with a predictor, not the one it stands in for."""
+    predicted = model.surrogate.predicts if model.surrogate else None
+    return [e for e in problem.evaluators if all(m.name != predicted for m in e.metrics)]
+
+
+def _check_gain(plan: Plan) -> None:
+    if plan.budget.gain is None:
+        return
+    if plan.model.surrogate is not None:
+        raise ProblemError(
+            "a study with a predictor cannot end by what is left to be gained",
+            rule="evaluations, of which it plans each",
+            cure=f"leave out {GAIN}",
+        )
+    check_certifies(plugins.load(SEARCHERS, plan.searcher), plan.budget)
 
 
 def _dumped(plugin: Plugin, options: BaseModel | None) -> dict[str, Any]:
@@ -223,12 +269,24 @@ class _Reader:
         """A plug-in's validated options, or ``None`` where something is wrong with them."""
         try:
             model = option_model(group, plugin.use)
-            return model.model_validate(plugin.options)
+            return self._found(plugin, model.model_validate(plugin.options))
         except HwnasError as error:
             self.add((*path, "use"), str(error))
         except ValidationError as error:
             self.add_all(error, model, path)
         return None
+
+    def _found(self, plugin: Plugin, options: BaseModel) -> BaseModel:
+        """The options with paths that start from the file's folder, wherever hwnas is called."""
+        folder = self.document.file.parent
+        paths = {
+            name: (folder / value).resolve()
+            for name in options.model_fields_set
+            if isinstance(value := getattr(options, name), Path)
+        }
+        if plugin.model_extra is not None:
+            plugin.model_extra.update({name: str(path) for name, path in paths.items()})
+        return options.model_copy(update=paths)
 
     def check_plugins(self, values: dict[str, Any]) -> None:
         """Notes what is wrong with the options of plug-ins in a file that is not in order."""

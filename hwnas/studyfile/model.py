@@ -27,6 +27,9 @@ FORMAT: Final = 1
 GROWABLE: Final = ("budget", "workers", "timeout")
 """What may change when a study goes on: it does not change what a design measures."""
 
+GAIN: Final = "stop_when_gain_below"
+"""The key of a budget under which the least gain is written."""
+
 _GOALS: Final = ("minimize", "maximize")
 _STRICT = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -49,6 +52,24 @@ class Plugin(BaseModel):
         return dict(self.model_extra or {})
 
 
+def parse_share(given: Any) -> Any:
+    """Reads a share above 0 and below 1: a number, or text such as ``1 %``.
+
+    Raises:
+        ValueError: It is another one, or none.
+    """
+    share = given
+    if isinstance(given, str):
+        text = given.strip()
+        try:
+            share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            share = None
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+        raise ValueError("a share above 0 and below 1, e.g. 1 % or 0.01")
+    return float(share)
+
+
 class BudgetModel(BaseModel):
     """How much a study may spend."""
 
@@ -57,6 +78,18 @@ class BudgetModel(BaseModel):
     evaluations: Annotated[int, Field(ge=1, description="costly evaluations, none counted twice")]
     time: Annotated[
         Annotated[float, Unit("s")] | None, Field(description="e.g. 4 min; over all resumed runs")
+    ] = None
+    stop_when_gain_below: Annotated[
+        Annotated[
+            float,
+            BeforeValidator(lambda given: given if given is None else parse_share(given)),
+            WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}]}),
+        ]
+        | None,
+        Field(
+            description="e.g. 1 %: ends when the searcher certifies that less hypervolume is "
+            "left to be gained"
+        ),
     ] = None
 
     @model_validator(mode="before")
@@ -134,7 +167,9 @@ class StudyModel(BaseModel):
         Field(min_length=1, description="e.g. minimize: edp = energy * latency"),
     ]
     constraints: Annotated[list[str], Field(description="e.g. area <= 4 mm2")] = []
-    searcher: Plugin = Plugin(use="nsga2")
+    searcher: Annotated[
+        Plugin | None, Field(description="left out: greybox where it fits, else nsga2")
+    ] = None
     budget: BudgetModel
     batch: Annotated[int, Field(ge=1)] | None = None
     reference: Annotated[

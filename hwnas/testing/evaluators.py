@@ -26,6 +26,7 @@ from hwnas.metrics import Goal, Measurements, Reason
 from hwnas.space import Space, differing
 from hwnas.testing.check import Check, nothing_to_check, require
 from hwnas.testing.elsewhere import elsewhere, global_random_state_untouched
+from hwnas.testing.structure import check_grid, check_keys, grids, how_many, twins
 
 _MANY = 64
 
@@ -92,6 +93,9 @@ def checks() -> tuple[Check[EvaluatorSubject], ...]:
             repeats_itself_elsewhere,
             reads_enough,
             needs_only_what_it_reads,
+            fingerprints_are_keys,
+            fingerprints_tell_apart_what_differs,
+            grids_are_what_their_cells_measure,
             leaves_designs_alone,
             leaves_global_random_state_alone,
         )
@@ -327,6 +331,38 @@ def needs_only_what_it_reads(subject: EvaluatorSubject) -> None:
     projected, inverse = subject.designs.part(*reads)
     answer = subject.evaluator.evaluate(projected).take(inverse)
     _check_equal(subject, subject.answer, answer, "on whole designs", f"on {sorted(reads)} alone")
+
+
+def fingerprints_are_keys(subject: EvaluatorSubject) -> None:
+    """Fingerprints are one key per design of any part, equal for equal designs, in any batch."""
+    check_keys(subject.evaluator, subject.space, subject.seed)
+
+
+def fingerprints_tell_apart_what_differs(subject: EvaluatorSubject) -> None:
+    """Designs of one part with equal fingerprints measure alike, whatever other parts are added."""
+    _only_deterministic(subject)
+    evaluator, space = subject.evaluator, subject.space
+    found = list(twins(evaluator, space, subject.seed, how_many(evaluator, subject.rows)))
+    if not found:
+        nothing_to_check("it can tell all designs of this space apart")
+    for part, pairs in found:
+        first, second = (evaluator.evaluate(Designs(space, side, subject.seed)) for side in pairs)
+        label = f"with another {part!r} part of the same fingerprint"
+        _check_equal(subject, first, second, "at first", label)
+
+
+def grids_are_what_their_cells_measure(subject: EvaluatorSubject) -> None:
+    """Where it has a way of its own to measure grids of designs, their cells measure the same."""
+    _only_deterministic(subject)
+    evaluator, space = subject.evaluator, subject.space
+    found = list(grids(evaluator, space, subject.seed))
+    if not found:
+        nothing_to_check("it measures designs one by one")
+    for label, outer, inner in found:
+        try:
+            check_grid(evaluator, space, outer, inner, subject.tolerance)
+        except AssertionError as error:
+            raise AssertionError(f"{label}: {error}") from error
 
 
 def leaves_designs_alone(subject: EvaluatorSubject) -> None:

@@ -18,19 +18,22 @@ from unittest.mock import patch
 import numpy as np
 
 from hwnas.arrays import Ints
-from hwnas.errors import SearcherError
+from hwnas.errors import ProblemError, SearcherError
+from hwnas.history import costly_columns
 from hwnas.metrics import Measurements
 from hwnas.problem import Problem
 from hwnas.searchers.interface import Searcher
 from hwnas.space import keys
 from hwnas.testing.check import Check, nothing_to_check, require
 from hwnas.testing.elsewhere import elsewhere, global_random_state_untouched
-from hwnas.testing.toys import PROBLEMS
+from hwnas.testing.toys import PROBLEMS, exact_front
 
 _STEPS: Final = 5
 _AT_ONCE: Final = 8
 _TINY: Final = 50
 _FEW: Final = 100
+_SMALL: Final = 600
+_MANY_AT_ONCE: Final = 64
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,48 @@ def search(searcher: Searcher, steps: int = _STEPS, n: int = _AT_ONCE) -> list[S
     return history
 
 
+class Tally:
+    """What was proposed so far, counted as a budget counts it.
+
+    Designs that are equal in everything that COSTLY evaluators read share one evaluation.
+
+    Args:
+        problem: The problem.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self._space = problem.space
+        self._columns = costly_columns(problem)
+        self.shares = len(self._columns) < len(problem.space)
+        self.designs: set[bytes] = set()
+        self._settings: set[bytes] = set()
+
+    def designs_of(self, genomes: Ints) -> list[bytes]:
+        """What tells designs apart."""
+        return keys(self._space.canonical(genomes))
+
+    def settings_of(self, genomes: Ints) -> set[bytes]:
+        """What tells costly evaluations apart."""
+        canonical = self._space.canonical(genomes)
+        return set(keys(np.ascontiguousarray(canonical[:, self._columns])))
+
+    def spends(self, genomes: Ints) -> int:
+        """How many evaluations they would cost beside what was added."""
+        if not self.shares:
+            return len(genomes)
+        return len(self.settings_of(genomes) - self._settings)
+
+    def add(self, genomes: Ints) -> None:
+        """Notes that they were told."""
+        self.designs |= set(self.designs_of(genomes))
+        self._settings |= self.settings_of(genomes)
+
+    def is_enough(self, searcher: Searcher, genomes: Ints, n: int) -> bool:
+        """Whether so few are in order, where ``n`` were asked for; ask before adding them."""
+        everything = len(self.designs | set(self.designs_of(genomes))) == self._space.size()
+        return searcher.prunes or everything or len(genomes) >= n or self.spends(genomes) == n
+
+
 def checks() -> tuple[Check[SearcherSubject], ...]:
     """The suite: every rule of the contract on every toy problem."""
     per_problem = (
@@ -99,6 +144,7 @@ def checks() -> tuple[Check[SearcherSubject], ...]:
         seeds_make_the_difference,
         learns_rows_it_never_asked_for,
         exhausts_the_space,
+        pruning_is_right,
         options_rebuild_it,
         keeps_its_arrays_to_itself,
         leaves_global_random_state_alone,
@@ -128,17 +174,20 @@ def says_what_it_is(subject: SearcherSubject) -> None:
 
 
 def asks_are_genomes(subject: SearcherSubject, name: str) -> None:
-    """Asks are int64 (j, d) genomes of the space, at most as many as asked for."""
+    """Asks are int64 (j, d) genomes of the space, for at most as many evaluations as asked for."""
     problem = PROBLEMS[name]()
     searcher = subject.build(problem)
+    tally = Tally(problem)
     for n in (1, 2, 5, searcher.batch):
         rows = searcher.ask(n)
         require(
             rows.ndim == 2 and rows.shape[1] == len(problem.space) and rows.dtype == np.int64,
             f"ask({n}) is {rows.dtype} {rows.shape}, the space has {len(problem.space)} genes",
         )
-        require(len(rows) <= n, f"ask({n}) proposes {len(rows)} designs")
         require(problem.space.is_valid(rows).all(), "an index names no choice")
+        spent = tally.spends(rows)
+        require(spent <= n, f"ask({n}) proposes {len(rows)} designs that cost {spent} evaluations")
+        tally.add(rows)
         searcher.tell(rows, measure(problem, rows))
 
 
@@ -146,18 +195,18 @@ def asks_are_new(subject: SearcherSubject, name: str) -> None:
     """Asks differ from each other and from all that was told; few only where the space runs out."""
     problem = PROBLEMS[name]()
     searcher = subject.build(problem)
-    told: set[bytes] = set()
-    size = problem.space.size()
+    tally = Tally(problem)
     for _ in range(_STEPS):
         genomes = searcher.ask(_AT_ONCE)
-        found = keys(problem.space.canonical(genomes))
+        found = tally.designs_of(genomes)
         require(len(set(found)) == len(found), "it proposes a design twice at once")
-        require(not told & set(found), "it proposes a design that was told already")
-        told |= set(found)
+        require(not tally.designs & set(found), "it proposes a design that was told already")
+        left = problem.space.size() - len(tally.designs)
         require(
-            len(found) == _AT_ONCE or len(told) == size,
-            f"ask({_AT_ONCE}) proposes {len(found)}, but {size - len(told)} designs are left",
+            tally.is_enough(searcher, genomes, _AT_ONCE),
+            f"ask({_AT_ONCE}) proposes {len(found)}, but {left} designs are left",
         )
+        tally.add(genomes)
         searcher.tell(genomes, measure(problem, genomes))
 
 
@@ -217,21 +266,25 @@ def learns_rows_it_never_asked_for(subject: SearcherSubject, name: str) -> None:
     raw = rng.integers(0, space.cardinalities, size=(20, len(space)))
     foreign = np.concatenate([raw, space.canonical(raw[:5])])
     searcher.tell(foreign, measure(problem, foreign))
-    told = set(keys(space.canonical(foreign)))
+    tally = Tally(problem)
+    tally.add(foreign)
     for _ in range(_STEPS):
         genomes = searcher.ask(_AT_ONCE)
-        found = set(keys(space.canonical(genomes)))
-        require(not found & told, "it proposes a design that was told, but that it had not asked")
+        found = set(tally.designs_of(genomes))
         require(
-            len(found) == _AT_ONCE or len(found | told) == space.size(),
+            not found & tally.designs,
+            "it proposes a design that was told, but that it had not asked",
+        )
+        require(
+            tally.is_enough(searcher, genomes, _AT_ONCE),
             "it proposes too few designs after a warm start",
         )
-        told |= found
+        tally.add(genomes)
         searcher.tell(genomes, measure(problem, genomes))
 
 
 def exhausts_the_space(subject: SearcherSubject, name: str) -> None:
-    """In a tiny space it proposes every design once, and then none."""
+    """In a tiny space it proposes every design once, if it does not prune, and then none."""
     problem = PROBLEMS[name]()
     size = problem.space.size()
     if size > _TINY:
@@ -241,8 +294,36 @@ def exhausts_the_space(subject: SearcherSubject, name: str) -> None:
         history = search(searcher, steps=size + 1, n=n)
         asked = [key for rows, _ in history for key in keys(problem.space.canonical(rows))]
         require(len(set(asked)) == len(asked), "it proposes a design twice")
-        require(len(asked) == size, f"asked for {n} at once, it finds {len(asked)} of {size}")
+        require(
+            searcher.prunes or len(asked) == size,
+            f"asked for {n} at once, it finds {len(asked)} of {size}",
+        )
         require(len(searcher.ask(n)) == 0, "it proposes more designs than there are")
+
+
+def pruning_is_right(subject: SearcherSubject, name: str) -> None:
+    """What leaves out designs has found the whole exact front when it proposes none any more."""
+    problem = PROBLEMS[name]()
+    searcher = subject.build(problem)
+    if not searcher.prunes:
+        nothing_to_check("it leaves out nothing")
+    try:
+        front = exact_front(problem, _SMALL)
+    except ProblemError:
+        nothing_to_check("the space is too large to run to the end")
+    history = search(searcher, steps=problem.space.size() + 1, n=_MANY_AT_ONCE)
+    require(len(searcher.ask(_MANY_AT_ONCE)) == 0, "it proposes more designs than there are")
+    found = {
+        losses.tobytes()
+        for _, measured in history
+        for losses in problem.losses(measured)[problem.satisfied(measured)]
+    }
+    missed = [losses for losses in front.losses if losses.tobytes() not in found]
+    require(
+        not missed,
+        f"it ends without {len(missed)} of {len(front.losses)} points of the exact front, "
+        f"e.g. {missed[:1]}",
+    )
 
 
 def options_rebuild_it(subject: SearcherSubject, name: str) -> None:

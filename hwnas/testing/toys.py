@@ -249,6 +249,86 @@ def joint() -> Problem:
     )
 
 
+class Blunt(Evaluator):
+    """A COSTLY measurement that reads everything; the widest networks do not fit the smallest chip.
+
+    Genes of every kind count: ordered, unordered, true or false, and one that may sleep.
+    """
+
+    metrics = (Metric("error"), Metric("energy", "J"))
+    expense = Expense.COSTLY
+
+    def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
+        """Measures a batch; see `Evaluator.evaluate`."""
+        width, units = _number(designs, "net.width"), _number(designs, "hw.units")
+        skip = designs["net.skip"].astype(np.bool_)
+        span = np.where(skip, _number(designs, "net.span"), 0.0)
+        kind = np.select([designs["net.kind"] == "a", designs["net.kind"] == "b"], [0.0, 0.02], 0.1)
+        columns = {
+            "error": 0.05 + kind + 0.5 / width + np.where(skip, 0.01 * (span - 2) ** 2, 0.06),
+            "energy": 1e-6 * width * (1 + 0.2 * span) * (1 + 8 / units) * (1 + kind),
+        }
+        cannot = width > 2 * units
+        reason = np.where(cannot, int(Reason.INFEASIBLE), int(Reason.NONE))
+        notes = ["too wide for the chip" if c else "" for c in cannot]
+        return Measurements.of(self.metrics, columns, reason=reason, notes=notes)
+
+
+def all_costly() -> Problem:
+    """Nothing is free: the searcher sees what it is told, and nothing else."""
+    space = Space(
+        (
+            Gene("net.width", (2, 4, 8, 16)),
+            Gene("net.kind", ("a", "b", "c"), ordered=False),
+            Gene("net.skip", (False, True), ordered=False),
+            Gene("net.span", (1, 2, 3), when=(When("net.skip", one_of=(True,)),)),
+            Gene("hw.units", (4, 8, 16)),
+        )
+    )
+    return Problem(space, [Blunt()], ["error", "energy"])
+
+
+@measures(Metric("quality", goal=Goal.MAXIMIZE), "size", batch=True, reads=("net", "quant"))
+def limited_values(designs: Designs) -> dict[str, Floats]:
+    """The COSTLY part: the larger the better, and the larger."""
+    depth, bits = _number(designs, "net.depth"), _number(designs, "quant.bits")
+    wide = designs["net.kind"] == "wide"
+    quality = np.log2(1 + depth) * (1 - 1 / bits) * np.where(wide, 1.2, 1.0)
+    return {"quality": quality, "size": depth * bits * np.where(wide, 4.0, 1.0)}
+
+
+@measures(_LATENCY, expense="free", batch=True)
+def limited_latency(designs: Designs) -> Floats:
+    """A FREE part that reads everything."""
+    wide = np.where(designs["net.kind"] == "wide", 3.0, 1.0)
+    work = _number(designs, "net.depth") * _number(designs, "quant.bits") * wide
+    return 1e-3 * work / _number(designs, "hw.units")
+
+
+@measures("area", unit="m^2", expense="free", batch=True, reads=("hw",))
+def limited_area(designs: Designs) -> Floats:
+    """A FREE part that reads the accelerator alone."""
+    return 1e-8 * _number(designs, "hw.units")
+
+
+def costly_limit() -> Problem:
+    """Something COSTLY is to be maximised, and something COSTLY is limited."""
+    space = Space(
+        (
+            Gene("net.depth", (1, 2, 3, 4, 6)),
+            Gene("net.kind", ("thin", "wide"), ordered=False),
+            Gene("quant.bits", (2, 4, 8)),
+            Gene("hw.units", (2, 4, 8, 16)),
+        )
+    )
+    return Problem(
+        space,
+        [limited_values, limited_latency, limited_area],
+        ["quality", "latency", "area"],
+        ["size <= 40"],
+    )
+
+
 @measures("error", Metric("gain", goal=Goal.MAXIMIZE), expense="free", batch=True)
 def tiny_values(designs: Designs) -> dict[str, Floats]:
     """Two goals of a handful of designs; a sleeping gene does not count."""
@@ -322,5 +402,7 @@ PROBLEMS: Final[Mapping[str, Callable[[], Problem]]] = {
     "maximised": maximised,
     "constant": constant,
     "all infeasible": infeasible,
+    "all costly": all_costly,
+    "costly limit": costly_limit,
 }
 """What the suite of searchers runs on, by name."""

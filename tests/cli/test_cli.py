@@ -119,7 +119,8 @@ def test_nsga2_can_be_swapped_for_random(hwnas, study_file, tmp_path):
     assert "use: random" in (run / "study.yaml").read_text()
     misspelt = hwnas("run", study_file, "--dir", tmp_path / "b", "--searcher", "nsga")
     assert misspelt.code == 2
-    assert "did you mean 'nsga2'" in misspelt.err
+    assert "did you mean" in misspelt.err
+    assert "'nsga2'" in misspelt.err
 
 
 def test_exhaustive_says_how_large_the_space_is(hwnas, study_file, tmp_path):
@@ -237,3 +238,47 @@ def test_help_is_quick_to_import_nothing_heavy():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "HEAVY []" in out.stdout
+
+
+def certifies(monkeypatch):
+    """Lets random search say that one over the number of designs is left."""
+    kind = "hwnas.searchers.random.RandomSearch"
+    monkeypatch.setattr(f"{kind}.certifies", True)
+    monkeypatch.setattr(f"{kind}.remaining", lambda self: 1 / max(len(self.told), 1))
+
+
+def test_a_study_ends_when_its_searcher_certifies_it(hwnas, study_file, tmp_path, monkeypatch):
+    certifies(monkeypatch)
+    run = tmp_path / "run"
+    answer = hwnas(
+        "run", study_file, "--dir", run, "--searcher", "random", "--stop-when-gain-below", "5 %"
+    )
+    assert answer.code == 0, answer.err
+    assert "converged: " in answer.out
+    assert "at most 3.2 % hypervolume left (95 %)" in answer.out
+    again = hwnas("resume", run, "--json")
+    summary = json.loads(again.out)
+    assert (summary["status"], summary["remaining"]) == ("converged", 1 / 32)
+    further = json.loads(hwnas("resume", run, "--stop-when-gain-below", "0.02", "--json").out)
+    assert (further["status"], further["evaluations"]) == ("complete", 64)
+    assert json.loads((run / "front.json").read_text())["remaining"] == 1 / 64
+
+
+def test_gains_that_are_none_and_searchers_without_a_bound(hwnas, study_file, tmp_path):
+    for given in ("5", "none"):
+        answer = hwnas("run", study_file, "--stop-when-gain-below", given)
+        assert answer.code == 2
+        assert "a share above 0 and below 1" in answer.err
+    answer = hwnas("run", study_file, "--dir", tmp_path / "r", "--stop-when-gain-below", "5 %")
+    assert answer.code == 2
+    assert "nsga2 cannot say how much is left" in answer.err
+    assert not (tmp_path / "r").exists()
+
+
+def test_nothing_is_said_where_nobody_certifies(hwnas, study_file, tmp_path):
+    answer = hwnas("run", study_file, "--dir", tmp_path / "run")
+    assert "left (" not in answer.out + answer.err
+    assert (
+        json.loads(hwnas("run", study_file, "--dir", tmp_path / "run", "--json").out)["remaining"]
+        is None
+    )

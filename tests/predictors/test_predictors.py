@@ -16,8 +16,9 @@ from sklearn.preprocessing import FunctionTransformer
 from hwnas import plugins
 from hwnas.errors import ProblemError
 from hwnas.prediction import Predictor
+from hwnas.prediction.gaussian import log_likelihood
 from hwnas.testing import PredictorSubject, predictor_checks
-from predictors.gaussian_process import GaussianProcess, log_likelihood
+from predictors.gaussian_process import GaussianProcess
 from predictors.random_forest import RandomForest
 from predictors.saturating_curve import SaturatingCurve
 

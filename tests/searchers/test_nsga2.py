@@ -139,3 +139,44 @@ def test_sleeping_genes_are_inherited_as_they_are():
     search(searcher, steps=6, n=searcher.batch)
     genomes = searcher.told.genomes
     assert (genomes != problem.space.canonical(genomes)).any()
+
+
+def test_tournaments_are_won_by_those_that_dominate_then_by_the_less_crowded():
+    problem = toys.dtlz2()
+    searcher = NSGA2(problem, seed=3, population=30)
+    search(searcher, steps=4, n=30)
+    parents = searcher._current()
+    losses, crowding = searcher.told.losses[parents], searcher._crowding
+    places = searcher._winners(parents, 3_000, np.random.default_rng(0))
+
+    def beats(i, j):
+        if (losses[i] <= losses[j]).all() != (losses[j] <= losses[i]).all():
+            return bool((losses[i] <= losses[j]).all())
+        return crowding[i] > crowding[j]
+
+    # Each takes part 200 times, against anybody: wins follow from how many of the others it beats.
+    wins = np.bincount(places, minlength=30)
+    assert wins.sum() == 3_000
+    n = len(parents)
+    ties = np.array([sum(not beats(i, j) and not beats(j, i) for j in range(n)) for i in range(n)])
+    beaten = np.array([sum(beats(i, j) for j in range(n) if j != i) for i in range(n)])
+    least, most = 200 * beaten / n - 45, 200 * (beaten + ties) / n + 45
+    assert ((least <= wins) & (wins <= most)).all()
+    assert wins.max() <= 200
+    assert np.ptp(wins) > 100
+
+
+def test_infeasible_parents_lose_against_feasible_ones():
+    problem = toys.constrained()
+    searcher = NSGA2(problem, seed=0, population=20)
+    search(searcher, steps=1, n=20)
+    parents = searcher._current()
+    feasible = (searcher.told.violation[parents] <= 0) & np.isfinite(
+        searcher.told.losses[parents]
+    ).all(axis=1)
+    assert 0 < feasible.sum() < 20
+    places = searcher._winners(parents, 1_000, np.random.default_rng(0))
+    # An infeasible one wins only when it meets another one; of pairs without replacement those are
+    # k (k - 1) / (n (n - 1)).
+    k = (~feasible).sum()
+    assert abs((~feasible[places]).mean() - k * (k - 1) / 380) < 0.05

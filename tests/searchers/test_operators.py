@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas import Gene, Space, When
-from hwnas.space.operators import crossover, mutate
+from hwnas.space.operators import crossover, mutate, perturb, recombine
 from tests.space.strategies import spaces_with_genomes
 
 
@@ -88,3 +88,99 @@ def test_crossing_halves_the_genes_and_not_crossing_copies_the_first():
     assert abs(copied.mean() - 0.3) < 0.02
     assert abs(children[~copied].mean() - 0.5) < 0.02
     np.testing.assert_array_equal(crossover(a, b, np.random.default_rng(0), 0.0), a)
+
+
+@given(spaces_with_genomes(n=20), st.integers(0, 99), st.sampled_from((0.0, 0.6, 1.0)))
+def test_recombined_pairs_share_what_they_take(drawn, seed, probability):
+    space, raw = drawn
+    a, b = raw[:10], raw[10:]
+    children = recombine(a, b, space, np.random.default_rng(seed), probability)
+    assert children.dtype == np.int64
+    assert children.shape == (20, len(space))
+    assert ((children >= 0) & (children < space.cardinalities)).all()
+    first, second = children[:10], children[10:]
+    plain = ~space.ordered
+    # An unordered gene is never anything between its parents: what one child takes from a parent,
+    # the other one takes from the other parent.
+    taken = ((first == a) & (second == b)) | ((first == b) & (second == a))
+    assert taken[:, plain].all()
+    assert taken[a == b].all()
+    if probability == 0.0:
+        np.testing.assert_array_equal(children, raw)
+
+
+LONG = Space((Gene("net.x", tuple(range(1001))),))
+
+
+def test_simulated_binary_crossover_has_its_spread():
+    a, b = np.full((200_000, 1), 450), np.full((200_000, 1), 550)
+    children = recombine(a, b, LONG, np.random.default_rng(0), 1.0, index=3.0)[:, 0]
+    first, second = children[:200_000], children[200_000:]
+    assert np.abs(first + second - 1000).max() <= 1  # the middle stays, up to rounding
+    crossed = ~np.isin(first, (450, 550))
+    # P(|child distance| <= parent distance) is 1/2 by construction (Deb and Agrawal, equation 4);
+    # the spread factor is below c with probability c^4 / 2.
+    spread = np.abs(first - second) / 100
+    half = spread[crossed]
+    for c in (0.7, 0.9):
+        assert abs((half < c).mean() - c**4 / 2) < 0.02
+    for c in (1.1, 1.5):
+        assert abs((half > c).mean() - c**-4 / 2) < 0.02
+
+
+def test_far_children_stop_at_the_bounds():
+    a, b = np.zeros((5_000, 1), dtype=np.int64), np.full((5_000, 1), 1000)
+    children = recombine(a, b, LONG, np.random.default_rng(0), 1.0, index=1.0)
+    assert children.min() == 0
+    assert children.max() == 1000
+    # Half of the genes are not crossed, and half of the crossed ones want to leave.
+    assert abs(np.isin(children, (0, 1000)).mean() - 0.75) < 0.02
+
+
+@given(spaces_with_genomes(n=20), st.integers(0, 99))
+def test_perturbed_rows_are_genomes_whose_sleeping_genes_are_inherited(drawn, seed):
+    space, raw = drawn
+    before = raw.copy()
+    moved = perturb(raw, space, np.random.default_rng(seed))
+    np.testing.assert_array_equal(raw, before)
+    assert moved.dtype == np.int64
+    assert space.is_valid(moved).all()
+    asleep = ~space.active(raw)
+    np.testing.assert_array_equal(moved[asleep], raw[asleep])
+    np.testing.assert_array_equal(moved, perturb(raw, space, np.random.default_rng(seed)))
+
+
+@pytest.mark.parametrize("start", [0, 300, 1000])
+def test_polynomial_mutation_has_its_distribution(start):
+    rows = np.full((200_000, 1), start)
+    steps = (perturb(rows, LONG, np.random.default_rng(0), index=3.0)[:, 0] - start) / 1000
+    low, high = start / 1000, 1 - start / 1000
+
+    def cumulated(step):
+        """P(step <= s): half the draws go down, each side's density is (1 - |s|)^3, cut off."""
+        if step < 0:
+            at_bound = (1 - low) ** 4
+            drawn = 0.5 * ((1 + step) ** 4 - at_bound) / (1 - at_bound)
+        else:
+            at_bound = (1 - high) ** 4
+            drawn = 1 - 0.5 * ((1 - step) ** 4 - at_bound) / (1 - at_bound)
+        return 0.9 * drawn + 0.1 * (step >= 0)  # one row in ten is not drawn
+
+    for step in (-0.4, -0.2, -0.1, 0.1, 0.2, 0.4):
+        if -low < step < high:
+            assert abs((steps <= step).mean() - cumulated(step + 0.0005)) < 0.01
+    assert (steps >= -low).all()
+    assert (steps <= high).all()
+
+
+def test_unordered_genes_are_perturbed_to_every_other_choice_alike():
+    space = Space((Gene("net.x", tuple("abcde"), ordered=False),))
+    moved = perturb(np.full((50_000, 1), 2), space, np.random.default_rng(0))[:, 0]
+    counts = np.bincount(moved, minlength=5)
+    assert np.ptp(counts[[0, 1, 3, 4]]) / counts[0] < 0.06
+
+
+def test_a_space_without_alternatives_is_not_perturbed():
+    space = Space((Gene("net.x", (1,)),))
+    rows = np.zeros((5, 1), dtype=np.int64)
+    np.testing.assert_array_equal(perturb(rows, space, np.random.default_rng(0)), rows)

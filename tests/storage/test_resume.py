@@ -20,6 +20,7 @@ BUDGET = 40
 
 
 def _study(storage: Path | None, budget: int = BUDGET, **changes) -> Study:
+    changes = {"searcher": "nsga2", **changes}
     return Study(problem(), budget=budget, seed=5, storage=storage, **changes)
 
 

@@ -208,3 +208,118 @@ def test_the_schema_knows_every_key_and_plugin_option(tmp_path):
         if kind.get("properties", {}).get("use", {}).get("const") == "skipnet"
     )
     assert {"cells", "widths", "skips"} <= set(skipnet["properties"])
+
+
+TRAINED = GOOD.replace("  - nn_mass\n", "  - training\n").replace("nn_mass", "error")
+
+
+@pytest.fixture
+def certified(monkeypatch):
+    """Lets random search certify, whether or not another searcher does."""
+    monkeypatch.setattr("hwnas.searchers.random.RandomSearch.certifies", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (GOOD, "nsga2"),
+        (GOOD + "searcher: random\n", "random"),
+        (GOOD + "searcher: {use: random, batch: 3}\n", "random"),
+    ],
+)
+def test_a_searcher_that_is_left_out_is_the_usual_one(tmp_path, text, name):
+    plan = _load(tmp_path, text)
+    assert plan.searcher == plan.resolved["searcher"]["use"] == name
+    # The resolved file says it, so a run goes on with it whatever the usual one is then.
+    again = tmp_path / "again.yaml"
+    again.write_text(write(plan.resolved))
+    assert load(again).resolved == plan.resolved
+
+
+def test_the_usual_searcher_of_something_costly_and_of_its_predictor(tmp_path):
+    pytest.importorskip("torch")
+    costly = TRAINED.replace("maximize: error", "minimize: error")
+    assert _load(tmp_path, costly).searcher == "greybox"
+    predicted = (
+        costly
+        + """
+surrogate: {predicts: error, predictor: gaussian_process, features: [net.*]}
+"""
+    )
+    # With the predictor in place of the training, everything is free.
+    assert _load(tmp_path, predicted).searcher == "nsga2"
+    problems = _problems(
+        tmp_path,
+        predicted.replace("budget: 50", "budget: {evaluations: 50, stop_when_gain_below: 1 %}"),
+    )
+    assert "predictor cannot end by" in problems[0]
+
+
+@pytest.mark.parametrize("given", ["1 %", "1%", "0.01", 0.01, " 1.0 % "])
+def test_the_least_gain_is_a_share(tmp_path, certified, given):
+    budget = f"budget: {{evaluations: 50, stop_when_gain_below: {given!r}}}"
+    text = GOOD.replace("budget: 50", budget) + "searcher: random\n"
+    plan = _load(tmp_path, text)
+    assert plan.budget.gain == pytest.approx(0.01, rel=1e-12)
+    assert plan.resolved["budget"]["stop_when_gain_below"] == plan.budget.gain
+
+
+@pytest.mark.parametrize("given", ["0", "1", "100 %", "-1 %", "0 %", "one", "1 s", "true", "[1]"])
+def test_other_gains_are_named_with_their_line(tmp_path, given):
+    text = GOOD.replace(
+        "budget: 50", f"budget:\n  evaluations: 50\n  stop_when_gain_below: {given}"
+    )
+    (problem,) = _problems(tmp_path, text)
+    line = text.splitlines().index(f"  stop_when_gain_below: {given}") + 1
+    assert problem.startswith(f":{line}: budget.stop_when_gain_below: a share above 0 and below 1")
+
+
+def test_a_searcher_without_a_bound_is_named_with_the_line_of_the_gain(tmp_path):
+    text = GOOD.replace("budget: 50", "budget:\n  evaluations: 50\n  stop_when_gain_below: 1 %")
+    (problem,) = _problems(tmp_path, text)
+    line = text.splitlines().index("  stop_when_gain_below: 1 %") + 1
+    assert problem.startswith(f":{line}: budget.stop_when_gain_below: searcher nsga2 cannot say")
+
+
+def test_what_is_given_anew_of_a_budget(tmp_path, certified):
+    """Evaluations given anew lift the old time limit; a gain alone leaves both as they are."""
+    text = GOOD.replace("budget: 50", "budget: {evaluations: 50, time: 1 min}")
+    text += "searcher: random\n"
+    gain = _load(tmp_path, text, budget={"stop_when_gain_below": 0.02}).budget
+    assert (gain.evaluations, gain.seconds, gain.gain) == (50, 60, 0.02)
+    more = _load(tmp_path, text, budget={"evaluations": 70}).budget
+    assert (more.evaluations, more.seconds, more.gain) == (70, None, None)
+    plain = GOOD + "searcher: random\n"
+    assert _load(tmp_path, plain, budget={"stop_when_gain_below": 0.02}).budget.evaluations == 50
+    kept = text.replace("time: 1 min", "stop_when_gain_below: 3 %")
+    assert _load(tmp_path, kept, budget={"evaluations": 70}).budget.gain == 0.03
+
+
+def test_paths_start_from_the_folder_of_the_study_file(tmp_path, monkeypatch):
+    folder, elsewhere = tmp_path / "studies", tmp_path / "elsewhere"
+    for place in (folder / "data", elsewhere):
+        place.mkdir(parents=True)
+    (folder / "data" / "table.csv").write_text("units,found\n" + "8,1.0\n16,2.0\n")
+    text = """\
+name: table
+space: [{use: systolic_array, rows: [8, 16]}]
+evaluators:
+  - use: tabular
+    path: data/table.csv
+    keys: {hw.rows: units}
+    metrics: {found: {column: found}}
+    expense: free
+objectives: ["minimize: found"]
+budget: 5
+"""
+    monkeypatch.chdir(elsewhere)
+    file = folder / "study.yaml"
+    file.write_text(text)
+    for path in (file, Path("..") / "studies" / "study.yaml"):
+        plan = load(path)
+        table = str((folder / "data" / "table.csv").resolve())
+        assert plan.resolved["evaluators"][0]["path"] == table
+    # A run keeps the resolved study in its own folder, where it means the same.
+    kept = elsewhere / "study.yaml"
+    kept.write_text(write(plan.resolved))
+    assert load(kept).resolved == plan.resolved

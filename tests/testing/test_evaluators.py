@@ -12,6 +12,7 @@ import pytest
 
 from hwnas import Gene, Goal, Metric, Reason, Space, When
 from hwnas.evaluation import Evaluator, Expense
+from hwnas.evaluation.grid import Grid
 from hwnas.metrics import Measurements
 from hwnas.testing import EvaluatorSubject, evaluator_checks, run
 
@@ -64,12 +65,6 @@ class Varying(Good):
 def with_error(measured, error):
     columns = {**measured.columns, "error": np.asarray(error, dtype=np.float64)}
     return Measurements.of(measured.metrics, columns, reason=measured.reason)
-
-
-@pytest.mark.parametrize("kind", [Good, Slow, Varying])
-@pytest.mark.parametrize("check", evaluator_checks(), ids=str)
-def test_good_ones_pass(check, kind):
-    check(EvaluatorSubject(kind(), SPACE))
 
 
 def changed(**attributes):
@@ -184,7 +179,119 @@ class Seeds(Good):
         return super().evaluate(designs, fidelity)
 
 
+class Coarse(Good):
+    """Cannot tell apart networks of 2 and of 3, and has its own way to measure grids."""
+
+    reads = frozenset({"net", "hw"})
+
+    def evaluate(self, designs, fidelity=1.0):
+        x = np.where(designs["net.x"] == 3, 2, designs["net.x"]).astype(float)
+        reason = np.where(x == 8, int(Reason.INFEASIBLE), 0)
+        columns = {"error": 1 / (x + designs["hw.y"]), "speed": x * designs["hw.y"]}
+        return Measurements.of(self.metrics, columns, reason=reason)
+
+    def fingerprints(self, designs):
+        x = designs.genomes[:, [n != "net.z" for n in designs.space.names]].copy()
+        if "net.x" in designs.space.names:
+            first = designs.space.names.index("net.x")
+            x[x[:, first] == 2, first] = 1
+        return [row.tobytes() for row in x]
+
+    def against(self, space, inner, names):
+        if inner.space.part_names != ("hw",):
+            return None
+
+        def measure(outer):
+            x = np.where(outer["net.x"] == 3, 2, outer["net.x"]).astype(float)[:, None]
+            y = inner["hw.y"][None, :]
+            return Grid(
+                {"error": 1 / (x + y), "speed": x * y}, np.broadcast_to(x != 8, (len(x), y.size))
+            )
+
+        return measure
+
+
+class SlowCoarse(Coarse):
+    expense = Expense.COSTLY
+
+
+def keyed(change):
+    """An evaluator whose fingerprints are changed."""
+
+    class Keyed(Coarse):
+        def fingerprints(self, designs):
+            return change(super().fingerprints(designs), designs)
+
+    return Keyed
+
+
+def gridded(change):
+    """An evaluator whose grids are changed."""
+
+    class Gridded(Coarse):
+        def against(self, space, inner, names):
+            measure = super().against(space, inner, names)
+            return measure and (lambda outer: change(measure(outer), names))
+
+    return Gridded
+
+
+def valued(change):
+    """An evaluator whose grids have other values."""
+    return gridded(
+        lambda grid, names: Grid(
+            {name: change(name, column, names) for name, column in grid.columns.items()},
+            grid.feasible,
+        )
+    )
+
+
+class SlowOfHardware(Slow):
+    """Says that it does not read the accelerator, and does."""
+
+    def evaluate(self, designs, fidelity=1.0):
+        measured = super().evaluate(designs, fidelity)
+        y = designs["hw.y"] if "hw.y" in designs.space.names else 1
+        return with_error(measured, measured["error"] / (1 + 1e-3 * (y == 3)))
+
+
+class SlowAlike(SlowCoarse):
+    """Its fingerprints are those of everybody."""
+
+    def fingerprints(self, designs):
+        return [b""] * len(designs)
+
+
+class AnswersOneOnly(Coarse):
+    def against(self, space, inner, names):
+        return super().against(space, inner, names) if len(names) > 1 else None
+
+
+class Forgetful(Coarse):
+    """Its second grid is another one."""
+
+    def against(self, space, inner, names):
+        measure = super().against(space, inner, names)
+        seen = []
+
+        def again(outer):
+            grid = measure(outer)
+            seen.append(len(outer))
+            return Grid({k: v + (len(seen) > 3) for k, v in grid.columns.items()}, grid.feasible)
+
+        return measure and again
+
+
+@pytest.mark.parametrize("kind", [Good, Slow, Varying, Coarse, SlowCoarse])
+@pytest.mark.parametrize("check", evaluator_checks(), ids=str)
+def test_good_ones_pass(check, kind):
+    check(EvaluatorSubject(kind(), SPACE))
+
+
 counter = itertools.count()
+KEYS = "fingerprints are keys"
+TWINS = "fingerprints tell apart what differs"
+GRIDS = "grids are what their cells measure"
 ELSEWHERE = "repeats itself elsewhere"
 
 BAD = [
@@ -228,6 +335,23 @@ BAD = [
     ("reads enough", answering(lambda e, d, error: error * d["hw.y"])),
     ("reads enough", answering(lambda e, d, error: error + np.array(d.seeds()) / 2.0**64)),
     ("needs only what it reads", LooksAtHardware),
+    ("reads enough", SlowOfHardware),
+    (KEYS, keyed(lambda keys, d: keys[:-1])),
+    (KEYS, keyed(lambda keys, d: [key.hex() for key in keys])),
+    (KEYS, keyed(lambda keys, d: [f"{i}".encode() for i, _ in enumerate(keys)])),
+    (KEYS, keyed(lambda keys, d: [key + f"{next(counter)}".encode() for key in keys])),
+    (KEYS, keyed(lambda keys, d: keys or [b""])),
+    (TWINS, keyed(lambda keys, d: [b""] * len(keys))),
+    (TWINS, keyed(lambda keys, d: [key.replace(b"\3", b"\2") for key in keys])),
+    (TWINS, SlowAlike),
+    (GRIDS, gridded(lambda grid, names: grid.columns)),
+    (GRIDS, gridded(lambda grid, names: Grid(grid.columns, np.ones_like(grid.feasible)))),
+    (GRIDS, valued(lambda name, column, names: column * (1 + (name == "speed")))),
+    (GRIDS, gridded(lambda grid, names: Grid({"error": grid.columns["error"]}, grid.feasible))),
+    (GRIDS, valued(lambda name, column, names: column.T)),
+    (GRIDS, valued(lambda name, column, names: column + (len(names) == 1))),
+    (GRIDS, AnswersOneOnly),
+    (GRIDS, Forgetful),
     ("leaves designs alone", Overwrites),
     ("leaves global random state alone", Seeds),
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from hwnas.errors import SearcherError
 from hwnas.searchers import Searcher, unseen
 from hwnas.searchers.random import RandomSearch
 from hwnas.testing import SearcherSubject, run, searcher_checks
-from hwnas.testing.toys import PROBLEMS
+from hwnas.testing.toys import PROBLEMS, exact_front
 
 CHECKS = {check.name: check for check in searcher_checks()}
 
@@ -145,7 +145,56 @@ class RemembersOnlyItsOwn(RandomSearch):
         super().tell(genomes[kept], measurements.take(kept))
 
 
-PLAIN, TINY = " [plain]", " [tiny]"
+class CutsTheEnds(Searcher):
+    """Says that it prunes, and takes the first design of the front for one that cannot reach it."""
+
+    name = "cuts the ends"
+    batch = 5
+    prunes = True
+    from_design = 1
+
+    def options(self):
+        return {}
+
+    def ask(self, n):
+        losses = exact_front(self.problem).losses
+        rows = exact_front(self.problem).genomes[np.lexsort(losses.T[::-1])][self.from_design :]
+        return rows[self.told.new(rows)][:n]
+
+
+class KnowsTheFront(CutsTheEnds):
+    """Proposes the exact front alone: nothing else is worth an evaluation."""
+
+    name = "knows the front"
+    from_design = 0
+
+
+class SharesEvaluations(RandomSearch):
+    """Adds all designs that share the costly evaluations of what it proposes."""
+
+    reads = ("net", "quant")
+    fewer = 0
+
+    def ask(self, n):
+        rows, space = super().ask(n), self.problem.space
+        if not self.problem.costly or "hw" not in space.part_names or not len(rows):
+            return rows
+        columns = space.columns_of(*(set(self.reads) & set(space.part_names)))
+        if len(columns) == 0:
+            return rows
+        everything = space.rows()
+        alike = (everything[:, None, columns] == space.canonical(rows)[None, :, columns]).all(-1)
+        everything = everything[alike.any(axis=1)]
+        return everything[self.told.new(everything)]
+
+
+class SharesTooMuch(SharesEvaluations):
+    """Takes what reads the bits for something that does not."""
+
+    reads = ("net",)
+
+
+PLAIN, TINY, JOINT = " [plain]", " [tiny]", " [joint]"
 GENOMES, NEW = "asks are genomes" + PLAIN, "asks are new"
 FOREIGN = "learns rows it never asked for"
 
@@ -157,6 +206,9 @@ BAD = [
     (GENOMES, asking(lambda s, rows, n: rows[:, 1:])),
     (GENOMES, asking(lambda s, rows, n: rows + 9)),
     (GENOMES, asking(lambda s, rows, n: np.concatenate([rows, rows]))),
+    ("asks are genomes" + JOINT, SharesTooMuch),
+    ("pruning is right" + PLAIN, CutsTheEnds),
+    ("pruning is right" + JOINT, CutsTheEnds),
     (NEW + PLAIN, asking(lambda s, rows, n: np.repeat(rows[:1], len(rows), axis=0))),
     (NEW + PLAIN, asking(lambda s, rows, n: s.problem.space.rows()[:n])),
     (NEW + PLAIN, asking(lambda s, rows, n: rows[:-1])),
@@ -188,6 +240,22 @@ def test_bad_ones_are_found(name, kind):
     assert outcome.message
 
 
+@pytest.mark.parametrize("rule", ["asks are genomes", NEW, FOREIGN])
+@pytest.mark.parametrize("problem", ["joint", "costly limit"])
+def test_designs_that_share_an_evaluation_may_come_along(rule, problem):
+    (outcome,) = run([CHECKS[f"{rule} [{problem}]"]], SearcherSubject(SharesEvaluations))
+    assert outcome.passed, outcome.message
+    assert not outcome.skipped
+
+
+@pytest.mark.parametrize("rule", ["asks are genomes", NEW, "pruning is right"])
+@pytest.mark.parametrize("problem", ["plain", "tiny", "joint", "all costly", "all infeasible"])
+def test_what_prunes_may_propose_few(rule, problem):
+    (outcome,) = run([CHECKS[f"{rule} [{problem}]"]], SearcherSubject(KnowsTheFront))
+    assert outcome.passed, outcome.message
+    assert not outcome.skipped
+
+
 def test_options_that_are_forgotten_are_found():
     subject = SearcherSubject(ForgetsOptions, {"batch": 3})
     (outcome,) = run([CHECKS["options rebuild it" + PLAIN]], subject)
@@ -203,7 +271,7 @@ def test_every_rule_is_broken_by_somebody():
 
 def test_every_rule_is_checked_on_every_problem():
     per_problem = [name for name in CHECKS if name.endswith("]")]
-    assert len(per_problem) == 10 * len(PROBLEMS)
+    assert len(per_problem) == 11 * len(PROBLEMS)
 
 
 def test_a_searcher_that_draws_nothing_need_not_follow_its_seed():

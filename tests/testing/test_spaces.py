@@ -10,6 +10,7 @@ import pytest
 
 from hwnas import BitsPerCell, Gene, SkipNet, Space, SystolicArray, When, plugins
 from hwnas.design import Graph, LayerTable, Operator, Source
+from hwnas.errors import DesignError
 from hwnas.testing import SpaceSubject, run, space_checks
 from hwnas.testing.spaces import all_genomes, restricted
 
@@ -140,6 +141,14 @@ def graph_changed(change, index=2):
     return network(graph=graph)
 
 
+def no_graph(self, config):
+    raise DesignError("networks of broken cannot be built as graphs")
+
+
+def graph_of_some(self, config):
+    return no_graph(self, config) if config["net.cells"] == 2 else SkipNet.graph(self, config)
+
+
 def with_column(name, change):
     return layers_changed(
         lambda family, table, columns: replace(table, **{name: change(getattr(table, name))})
@@ -192,6 +201,8 @@ BROKEN_PARTS = [
     (WORK, with_column("P", lambda p: p + 1)),
     (BATCH, layers_changed(_depends_on_the_batch)),
     ("sleeping genes change no layer", layers_changed(_reads_sleeping_genes)),
+    (SOUND, network(graph=graph_of_some)),
+    (AGREE, network(graph=graph_of_some)),
     (SOUND, graph_changed(lambda layer: replace(layer, sources=()))),
     (SOUND, graph_changed(lambda layer: replace(layer, sources=(Source(2),)))),
     (SOUND, graph_changed(lambda layer: replace(layer, sources=(Source(1, (0, 99)),)))),
@@ -302,3 +313,11 @@ def test_all_genomes_are_counted_like_an_odometer():
     expected = [[a, b, c] for a in range(3) for b in range(3) for c in range(4)]
     assert all_genomes(PLAIN).tolist() == expected
     assert all_genomes(Space(())).tolist() == [[]]
+
+
+@pytest.mark.parametrize("name", [SOUND, AGREE])
+def test_a_family_need_not_have_graphs(name):
+    subject = SpaceSubject.of(network(graph=no_graph))
+    (outcome,) = run([check for check in space_checks() if check.name == name], subject)
+    assert outcome.skipped
+    assert "cannot be built as graphs" in outcome.message

@@ -95,3 +95,34 @@ def test_each_problem_has_what_its_name_says():
         problems["constant"].evaluate(problems["constant"].designs(rows))
     )
     assert len(np.unique(losses, axis=0)) == 1
+
+
+def test_nothing_is_free_where_all_is_costly():
+    problem = toys.all_costly()
+    assert problem.free_evaluators == ()
+    assert problem.costly[0].reads == frozenset()
+    # Widths of 16 need more than 4 units: 3 kinds x (1 + 3 spans) cannot be built.
+    assert problem.space.size() == 4 * 3 * (1 + 3) * 3
+    rows = problem.space.rows()
+    assert (~problem.evaluate(problem.designs(rows)).feasible).sum() == 3 * (1 + 3)
+
+
+def test_the_costly_limit_binds_and_its_front_follows_by_hand():
+    """Every design that meets size <= 40 is compared with every other, by the formulas."""
+    problem = toys.costly_limit()
+    assert not problem.free_constraints
+    found = []
+    for depth in (1, 2, 3, 4, 6):
+        for wide in (0, 1):
+            for bits in (2, 4, 8):
+                for units in (2, 4, 8, 16):
+                    quality = np.log2(1 + depth) * (1 - 1 / bits) * (1.2 if wide else 1.0)
+                    latency = 1e-3 * depth * bits * (3 if wide else 1) / units
+                    if depth * bits * (4 if wide else 1) <= 40:
+                        found.append((-quality, latency, 1e-8 * units))
+    assert len(found) < problem.space.size()
+    points = np.array(found)
+    beaten = (points[None] <= points[:, None]).all(-1) & (points[None] < points[:, None]).any(-1)
+    expected = points[~beaten.any(axis=1)]
+    losses = toys.exact_front(problem).losses
+    np.testing.assert_allclose(sorted_losses(losses), sorted_losses(expected))

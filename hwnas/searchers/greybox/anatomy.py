@@ -6,7 +6,7 @@ import numpy as np
 
 from hwnas.arrays import Bools, Floats
 from hwnas.inner import InnerFronts
-from hwnas.metrics import Goal, Measurements
+from hwnas.metrics import Goal, Measurements, Reason
 from hwnas.problem import Problem
 
 
@@ -60,10 +60,16 @@ class Anatomy:
         return np.concatenate([losses[:, self.open], excesses[:, self.limits]], axis=1)
 
     def tried(self, measurements: Measurements) -> Bools:
-        """``bool (n,)``: rows where something costly was measured, or failed for good."""
+        """``bool (n,)``: rows where something costly was measured, or failed for good.
+
+        Where free metrics rule a design out, other inner parts may not.
+        """
         names = [m.name for e in self.costly for m in e.metrics]
         measured = np.isfinite(np.stack([measurements[n] for n in names], axis=1)).all(axis=1)
-        return measured | ~measurements.feasible
+        failed = ~measurements.feasible
+        if self.fronts.inner_parts:
+            failed &= measurements.reason != Reason.RULED_OUT
+        return measured | failed
 
     @property
     def best(self) -> Floats:

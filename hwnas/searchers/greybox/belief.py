@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 
+from hwnas import plugins
 from hwnas.arrays import Bools, Floats, Ints
 from hwnas.design.designs import Designs
 from hwnas.evaluation.interface import Evaluator
@@ -26,7 +28,7 @@ _SPREAD = 3.0
 _RATIO = 2.0
 """Values that differ by less than this factor are learnt as they are."""
 _LEAST = 2
-_REFIT = 1.2
+_REFIT = 1.3
 """Parameters are estimated anew when there are this many times as many examples."""
 
 
@@ -138,6 +140,47 @@ class _Scale:
         return np.asarray(deviation * slope * (self.back(z) - self.floor))
 
 
+MANY: Final = 600
+"""From this many examples on, boosted trees take the place of Gaussian processes."""
+
+
+class _Trees:
+    """Boosted trees as a process that cannot be conditioned on what it has not seen."""
+
+    def __init__(self, X: Floats, y: Floats) -> None:
+        kind = plugins.load("hwnas.predictors", "boosted_trees")
+        self._trees = kind(random_state=0).fit(X, y)
+
+    def at(self, X: Floats) -> Fixed:
+        if not len(X):
+            return Fixed(np.empty(0), np.empty(0))
+        mean, deviation = self._trees.predict(X, return_std=True)
+        return Fixed(mean, deviation**2)
+
+
+@dataclass(frozen=True, eq=False)
+class Fixed:
+    """A forecast that stays as it is, whatever else is measured.
+
+    Attributes:
+        mean: ``(p,)``.
+        variance: ``(p,)``.
+    """
+
+    mean: Floats
+    variance: Floats
+
+    def take(self, rows: Ints) -> Fixed:
+        """Some of the rows."""
+        return Fixed(self.mean[rows], self.variance[rows])
+
+    def measured(self, row: int) -> Fixed:
+        """As if one were measured and gave its mean: certain there, and unchanged elsewhere."""
+        variance = self.variance.copy()
+        variance[row] = 0.0
+        return Fixed(self.mean, variance)
+
+
 class _Quantity:
     """Two processes for one quantity: one that weighs features, and one that trusts all alike.
 
@@ -148,9 +191,13 @@ class _Quantity:
     def __init__(self, X: Floats, y: Floats, best: float, thetas: Floats) -> None:
         self.scale = _Scale.of(y, best)
         scaled = self.scale(y)
-        self.processes = [Posterior(theta, X, scaled) for theta in thetas]
+        self.processes: list[Posterior | _Trees] = (
+            [_Trees(X, scaled)]
+            if len(X) > MANY
+            else [Posterior(t[:-1], X, scaled, float(t[-1])) for t in thetas]
+        )
 
-    def at(self, X: Floats) -> list[Seen]:
+    def at(self, X: Floats) -> list[Seen | Fixed]:
         return [process.at(X) for process in self.processes]
 
 
@@ -168,7 +215,7 @@ class Belief:
     def __init__(
         self, X: Floats, Y: Floats, finite: Bools, floors: Floats, kept: dict[int, Floats]
     ) -> None:
-        first = checkpoint(len(X))
+        first = checkpoint(min(len(X), MANY))
         if first not in kept:
             count = max(_LEAST, int(finite[:first].sum()))
             x, y = X[finite][:count], Y[finite][:count]
@@ -188,14 +235,16 @@ class Belief:
 
 
 def _unweighted(k: int) -> Floats:
-    """Parameters that need no estimate, ``(1, k + 2)``."""
-    return np.concatenate([[0.0], np.full(k, 0.5 * np.log(k)), [np.log(1e-2)]])[None, :]
+    """Parameters that need no estimate, ``(1, k + 3)``."""
+    return np.concatenate([[0.0], np.full(k, 0.5 * np.log(k)), [np.log(1e-2), 0.0]])[None, :]
 
 
 def _estimate(X: Floats, y: Floats, best: float) -> Floats:
-    """The parameters of both processes, ``(2, k + 2)``."""
+    """The parameters of both processes, the variance of a trend last, ``(2, k + 3)``."""
     scaled = _Scale.of(y, best)(y)
-    return np.stack([most_likely(X, scaled), most_likely_alike(X, scaled)])
+    return np.stack(
+        [np.append(most_likely(X, scaled), 0.0), np.append(*most_likely_alike(X, scaled))]
+    )
 
 
 def checkpoint(n: int) -> int:
@@ -213,7 +262,7 @@ def checkpoint(n: int) -> int:
 class Forecast:
     """Means and deviations of the quantities of ``p`` candidates, ``(p, t)`` each."""
 
-    seen: list[list[Seen]]
+    seen: list[list[Seen | Fixed]]
     scales: list[_Scale]
 
     @cached_property
@@ -231,7 +280,7 @@ class Forecast:
             axis=1,
         )
 
-    def take(self, rows: Ints | Bools) -> Forecast:
+    def take(self, rows: Ints) -> Forecast:
         """Some of the candidates."""
         return Forecast([[s.take(rows) for s in both] for both in self.seen], self.scales)
 
@@ -240,11 +289,11 @@ class Forecast:
         return Forecast([[s.measured(row) for s in both] for both in self.seen], self.scales)
 
 
-def _middle(both: list[Seen]) -> Floats:
+def _middle(both: list[Seen | Fixed]) -> Floats:
     return np.asarray(np.mean([s.mean for s in both], axis=0))
 
 
-def _apart(both: list[Seen]) -> Floats:
+def _apart(both: list[Seen | Fixed]) -> Floats:
     within = np.mean([s.variance for s in both], axis=0)
     between = np.var([s.mean for s in both], axis=0)
     return np.asarray(np.sqrt(within + between))

@@ -45,8 +45,8 @@ class Monotone:
         mine, theirs = np.nonzero(family[: len(candidates), None] == family[len(candidates) :])
         one, other = candidates[mine][:, self._up], outer[theirs][:, self._up]
         known = np.isfinite(losses[theirs])
-        richer = (other >= one).all(axis=1)[:, None] & known
-        poorer = (other <= one).all(axis=1)[:, None] & known
+        richer = np.all(other >= one, axis=1, keepdims=True) & known
+        poorer = np.all(other <= one, axis=1, keepdims=True) & known
         np.maximum.at(least, mine, np.where(richer, losses[theirs], -np.inf))
         np.minimum.at(most, mine, np.where(poorer, losses[theirs], np.inf))
         return least, most

@@ -18,6 +18,8 @@ from hwnas.searchers.greybox.volume import Volume
 
 _DECADES = 1.5
 _SPREAD = 3.0
+_BELOW = 0.4
+_ABOVE = 0.75
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +46,10 @@ class Frame:
         quarter, three = np.quantile(seen, [0.25, 0.75], axis=0)
         low = seen.min(axis=0)
         high = np.minimum(seen.max(axis=0), three + _SPREAD * (three - quarter))
-        return cls(low, np.where(high > low, high, low + 1.0), logarithmic)
+        span = np.where(high > low, high - low, 1.0)
+        # Below the best so far is where better designs would count, above the worst so far is
+        # what the ends of the front may cost.
+        return cls(low - _BELOW * span, high + _ABOVE * span, logarithmic)
 
     def scaled(self, losses: Floats) -> Floats:
         """Losses with the box at [0, 1], ``(n, u)``."""
@@ -105,7 +110,7 @@ class Candidates:
 
     @property
     def _u(self) -> int:
-        return self.least.shape[1]
+        return int(self.least.shape[1])
 
     @cached_property
     def losses(self) -> Floats:
@@ -131,9 +136,14 @@ class Candidates:
 
     def optimistic(self, deviations: float) -> Floats:
         """Losses on the scale of the box that are better than expected, ``(p, u)``."""
-        certain = self.frame.scaled(np.where(np.isfinite(self.least), self.least, 0.0))
-        certain = np.where(np.isfinite(self.least), certain, -np.inf)
-        return np.asarray(np.maximum(self.mean - deviations * self.deviation, certain))
+        return np.asarray(np.maximum(self.mean - deviations * self.deviation, self.certain))
+
+    @cached_property
+    def certain(self) -> Floats:
+        """What losses are at least, on the scale of the box, ``(p, u)``."""
+        known = np.isfinite(self.least)
+        scaled = self.frame.scaled(np.where(known, self.least, 1.0))
+        return np.asarray(np.where(known, scaled, -np.inf))
 
 
 class Choice:
@@ -171,8 +181,8 @@ def archived(volume: Volume, masks: Bools, frame: Frame, losses: Floats) -> None
 def settled(anatomy: Anatomy, targets: Floats) -> Bools:
     """``bool (n,)``: measured designs that have values and meet the open constraints."""
     u = len(anatomy.open)
-    finite = np.isfinite(targets).all(axis=1)
-    return finite & (targets[:, u:] <= 0).all(axis=1)
+    finite: Bools = np.asarray(np.isfinite(targets).all(axis=1))
+    return np.asarray(finite & (targets[:, u:] <= 0).all(axis=1))
 
 
 def learnt(X: Floats, targets: Floats, anatomy: Anatomy, kept: dict[int, Floats]) -> Belief:
@@ -185,6 +195,6 @@ def learnt(X: Floats, targets: Floats, anatomy: Anatomy, kept: dict[int, Floats]
         kept: See `Belief`.
     """
     u = len(anatomy.open)
-    finite = np.isfinite(targets).all(axis=1)
+    finite: Bools = np.asarray(np.isfinite(targets).all(axis=1))
     floors = np.concatenate([anatomy.best, np.full(targets.shape[1] - u, np.nan)])
     return Belief(X, targets, finite, floors, kept)

@@ -12,36 +12,20 @@ Knowledge Gradient", ICML 2023), nested co-design (Lin, Yang, Han, "NAAS", DAC 2
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import numpy as np
 
-from hwnas.arrays import Bools, Floats, Ints
+from hwnas.arrays import Floats, Ints
 from hwnas.errors import SearcherError
 from hwnas.metrics import Measurements
 from hwnas.problem import Problem
 from hwnas.searchers.greybox.anatomy import Anatomy
-from hwnas.searchers.greybox.belief import Belief, Describer
 from hwnas.searchers.greybox.ledger import Ledger
 from hwnas.searchers.greybox.monotone import Monotone
-from hwnas.searchers.greybox.plan import Candidates, Choice, Frame, archived, learnt, settled
-from hwnas.searchers.greybox.pool import ENUMERABLE, bred, spread
-from hwnas.searchers.greybox.volume import Masks, Volume
+from hwnas.searchers.greybox.pool import ENUMERABLE
+from hwnas.searchers.greybox.step import Prepared, Step
 from hwnas.searchers.interface import Searcher
-
-_POINTS: Final = 512
-_SAMPLED: Final = 100
-_NEAR: Final = 200
-_ROUNDS: Final = 4
-_CHILDREN: Final = 100
-_PARENTS: Final = 15
-_SHORT: Final = 60
-_BOX: Final = 64
-"""Outer designs whose inner fronts span the box of the free objectives."""
-_FIRST: Final = 300
-_CERTIFIED: Final = 1.645
-"""Standard deviations of an optimistic loss: 95 % of losses are above."""
 
 
 class GreyBox(Searcher):
@@ -69,6 +53,7 @@ class GreyBox(Searcher):
 
     name: ClassVar[str] = "greybox"
     prunes: ClassVar[bool] = True
+    certifies: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -109,8 +94,8 @@ class GreyBox(Searcher):
         self._ledger = Ledger(len(self.space), len(self.anatomy.open) + len(self.anatomy.limits))
         self._ruled = Monotone(self.space, self.monotone)
         self._kept: dict[int, Floats] = {}
-        self._prepared: _Prepared | None = None
-        self._step: _Step | None = None
+        self._prepared: Prepared | None = None
+        self._step: Step | None = None
 
     @property
     def batch(self) -> int:
@@ -167,9 +152,9 @@ class GreyBox(Searcher):
         return proposed[self.told.new(proposed)]
 
     @property
-    def _setup(self) -> _Prepared:
+    def _setup(self) -> Prepared:
         if self._prepared is None:
-            self._prepared = _Prepared.of(self.anatomy, self.seed, self.initial)
+            self._prepared = Prepared.of(self.anatomy, self.seed, self.initial)
         return self._prepared
 
     def _first(self, n: int) -> Ints | None:
@@ -189,123 +174,9 @@ class GreyBox(Searcher):
         possible = [len(self.fronts.fronts[i].places) > 0 for i in self.fronts.labels(rows)]
         return rows[np.array(possible, dtype=np.bool_)][:n]
 
-    def _now(self) -> _Step:
+    def _now(self) -> Step:
         if self._step is None:
-            self._step = _Step(
+            self._step = Step(
                 self.anatomy, self._setup, self._ledger, self._ruled, self._kept, self.rng()
             )
         return self._step
-
-
-@dataclass(frozen=True, eq=False)
-class _Prepared:
-    """What does not change while a problem is searched."""
-
-    first: Ints
-    describe: Describer
-    volume: Volume
-    masks: Masks
-
-    @classmethod
-    def of(cls, anatomy: Anatomy, seed: int, initial: int) -> _Prepared:
-        space, fronts = anatomy.fronts.outer_space, anatomy.fronts
-        describe = Describer(space, anatomy.hints, seed)
-        rng = np.random.default_rng((seed, 0))
-        some = space.rows() if space.size() <= ENUMERABLE else space.sample(_FIRST, rng)
-        some = rng.permutation(some)[:_FIRST]
-        feasible = np.array([len(fronts.fronts[i].places) > 0 for i in fronts.labels(some[:_BOX])])
-        losses = [fronts.fronts[i].losses for i in np.unique(fronts.labels(some[:_BOX]))]
-        free = np.concatenate([np.empty((0, len(anatomy.free))), *losses])
-        low, high = np.zeros(len(anatomy.free)), np.ones(len(anatomy.free))
-        if len(free):
-            low, high = free.min(axis=0), free.max(axis=0)
-            high = high + 0.05 * np.where(high > low, high - low, 1.0)
-        volume = Volume(len(anatomy.free), len(anatomy.open), points=_POINTS, seed=seed)
-        del feasible
-        first = some[spread(describe(some), initial)]
-        possible = [len(fronts.fronts[i].places) > 0 for i in fronts.labels(first)]
-        first = first[np.array(possible, dtype=np.bool_)]
-        return cls(first, describe, volume, Masks(volume, low, high))
-
-
-class _Step:
-    """What follows from the history so far."""
-
-    def __init__(
-        self,
-        anatomy: Anatomy,
-        prepared: _Prepared,
-        ledger: Ledger,
-        ruled: Monotone,
-        kept: dict[int, Floats],
-        rng: np.random.Generator,
-    ) -> None:
-        self._anatomy, self._prepared, self._ledger, self._ruled = anatomy, prepared, ledger, ruled
-        self._space = anatomy.fronts.outer_space
-        self._u = len(anatomy.open)
-        outer, targets = ledger.outer, ledger.targets
-        finite = np.isfinite(targets).all(axis=1)
-        self._frame = Frame.around(targets[finite][:, : self._u])
-        self._belief: Belief = learnt(prepared.describe(outer), targets, anatomy, kept)
-        self._volume = prepared.volume.empty()
-        good = settled(anatomy, targets)
-        masks = self._masks(outer)
-        archived(self._volume, masks[good], self._frame, targets[good][:, : self._u])
-        on_front = self._volume.supports(
-            masks, self._frame.scaled(np.where(finite[:, None], targets[:, : self._u], np.inf))
-        )
-        parents = outer[on_front & good] if (on_front & good).any() else outer
-        self.candidates = self._candidates(parents, rng)
-
-    def _masks(self, outer: Ints) -> Bools:
-        fronts = self._anatomy.fronts
-        return self._prepared.masks.of(fronts.labels(outer), fronts.fronts)
-
-    def _considered(self, rows: Ints) -> Candidates:
-        """Candidates, less those that certainly cannot add anything."""
-        outer, losses = self._ledger.outer, self._ledger.targets[:, : self._u]
-        least, most = self._ruled.bounds(rows, outer, losses)
-        least = np.maximum(least, self._anatomy.best)
-        contradicts = least > most
-        least = np.where(contradicts, self._anatomy.best, least)
-        most = np.where(contradicts, np.inf, most)
-        forecast = self._belief.at(self._prepared.describe(rows))
-        some = Candidates(rows, self._masks(rows), forecast, least, most, self._frame)
-        hopeful = self._volume.gained(some.masks, some.optimistic(np.inf)) > 0
-        return some if hopeful.all() else some.take(np.flatnonzero(hopeful))
-
-    def _candidates(self, parents: Ints, rng: np.random.Generator) -> Candidates:
-        space, ledger = self._space, self._ledger
-        if space.size() <= ENUMERABLE:
-            rows = space.rows()
-            return self._short(self._considered(rows[ledger.new(rows)]))
-        rows = np.concatenate([space.sample(_SAMPLED, rng), bred(parents, _NEAR, space, rng)])
-        pool = self._considered(rows[ledger.new(rows)])
-        rows, value = pool.rows, self._hoped(pool)
-        for _ in range(_ROUNDS if len(rows) else 0):
-            top = np.argsort(-value, kind="stable")[:_PARENTS]
-            more = np.concatenate([rows, bred(rows[top], _CHILDREN, space, rng)])
-            fresh = ledger.new(more)
-            fresh[: len(rows)] = False
-            found = self._considered(more[fresh])
-            rows = np.concatenate([rows, found.rows])
-            value = np.concatenate([value, self._hoped(found)])
-        best = np.argsort(-value, kind="stable")[:_SHORT]
-        return self._considered(rows[best])
-
-    def _short(self, some: Candidates) -> Candidates:
-        return some.take(np.argsort(-self._hoped(some), kind="stable")[:_SHORT])
-
-    def _hoped(self, some: Candidates) -> Floats:
-        """What candidates add if they are a standard deviation better than expected."""
-        return self._volume.gained(some.masks, some.optimistic(1.0)) * some.chance
-
-    def chosen(self, n: int) -> Ints:
-        """The next ``n`` outer designs."""
-        return Choice(self._volume.copy(), self.candidates).best(n)
-
-    def remaining(self) -> float:
-        """What is left to be gained at most, relative to what is reached."""
-        some = self.candidates
-        bound = self._volume.bound(some.masks, some.optimistic(_CERTIFIED))
-        return bound / max(self._volume.share(), 1e-12)

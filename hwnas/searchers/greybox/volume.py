@@ -110,9 +110,9 @@ class Volume:
 
     def gained(self, masks: Bools, losses: Floats) -> Floats:
         """The share of the box that each design alone adds if its losses are certain, ``(p,)``."""
-        gain = np.maximum(self.reached - losses[:, :1], 0.0) * masks
+        gain = np.where(masks, np.maximum(self.reached - losses[:, :1], 0.0), 0.0)
         for j in range(1, losses.shape[1]):
-            gain *= losses[:, j, None] <= self.points[:, self.free + j - 1]
+            gain[losses[:, j, None] > self.points[:, self.free + j - 1]] = 0.0
         return np.asarray(gain.mean(axis=1))
 
     def bound(self, masks: Bools, losses: Floats) -> float:

@@ -1,0 +1,213 @@
+"""One step of a grey-box search: what follows from the history, and what does not depend on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from hwnas.arrays import Bools, Floats, Ints
+from hwnas.searchers.greybox.anatomy import Anatomy
+from hwnas.searchers.greybox.belief import MANY, Belief, Describer
+from hwnas.searchers.greybox.ledger import Ledger
+from hwnas.searchers.greybox.monotone import Monotone
+from hwnas.searchers.greybox.plan import Candidates, Choice, Frame, archived, learnt, settled
+from hwnas.searchers.greybox.pool import ENUMERABLE, bred, spread
+from hwnas.searchers.greybox.volume import Masks, Volume
+
+_POINTS: Final = 512
+_SAMPLED: Final = 100
+_NEAR: Final = 200
+_ROUNDS: Final = 4
+_CHILDREN: Final = 100
+_PARENTS: Final = 15
+_POOL: Final = 400
+_SHORT: Final = 60
+_STAGES: Final = 6
+_BOX: Final = 64
+"""Outer designs whose inner fronts span the box of the free objectives."""
+_FIRST: Final = 300
+_RECENT: Final = 3
+"""The later evaluations, from the third on, whose gain bounds what is left."""
+_SAFETY: Final = 2.0
+_HANDED_OVER: Final = 2_400
+"""Further evaluations, beyond `MANY`, after which evolution proposes everything but a rest."""
+_MOST_EVOLVED: Final = 0.7
+_TRIES: Final = 5
+_CERTIFIED: Final = 1.645
+"""Standard deviations of an optimistic loss: 95 % of losses are above."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What does not change while a problem is searched."""
+
+    first: Ints
+    describe: Describer
+    volume: Volume
+    masks: Masks
+
+    @classmethod
+    def of(cls, anatomy: Anatomy, seed: int, initial: int) -> Prepared:
+        """For a problem, with some number of first designs."""
+        space, fronts = anatomy.fronts.outer_space, anatomy.fronts
+        describe = Describer(space, anatomy.hints, seed)
+        rng = np.random.default_rng((seed, 0))
+        some = space.rows() if space.size() <= ENUMERABLE else space.sample(_FIRST, rng)
+        some = rng.permutation(some)[:_FIRST]
+        losses = [fronts.fronts[i].losses for i in np.unique(fronts.labels(some[:_BOX]))]
+        free = np.concatenate([np.empty((0, len(anatomy.free))), *losses])
+        low, high = np.zeros(len(anatomy.free)), np.ones(len(anatomy.free))
+        if len(free):
+            low, high = free.min(axis=0), free.max(axis=0)
+            high = high + 0.05 * np.where(high > low, high - low, 1.0)
+        volume = Volume(len(anatomy.free), len(anatomy.open), points=_POINTS, seed=seed)
+        first = some[spread(describe(some), initial)]
+        possible = [len(fronts.fronts[i].places) > 0 for i in fronts.labels(first)]
+        first = first[np.array(possible, dtype=np.bool_)]
+        return cls(first, describe, volume, Masks(volume, low, high))
+
+
+class Step:
+    """What follows from the history so far."""
+
+    def __init__(
+        self,
+        anatomy: Anatomy,
+        prepared: Prepared,
+        ledger: Ledger,
+        ruled: Monotone,
+        kept: dict[int, Floats],
+        rng: np.random.Generator,
+    ) -> None:
+        self._anatomy, self._prepared, self._ledger, self._ruled = anatomy, prepared, ledger, ruled
+        self._space = anatomy.fronts.outer_space
+        self._u = len(anatomy.open)
+        outer, targets = ledger.outer, ledger.targets
+        finite: Bools = np.asarray(np.isfinite(targets).all(axis=1))
+        self._frame = Frame.around(targets[finite][:, : self._u])
+        self._belief: Belief = learnt(prepared.describe(outer), targets, anatomy, kept)
+        self._volume = prepared.volume.empty()
+        good = settled(anatomy, targets)
+        labels = anatomy.fronts.labels(outer[good])
+        self._known = (
+            [anatomy.fronts.fronts[i].losses for i in labels], targets[good][:, : self._u]
+        )  # fmt: skip
+        masks = self._masks(outer)
+        archived(self._volume, masks[good], self._frame, targets[good][:, : self._u])
+        early = good & (np.arange(len(good)) < len(good) // _RECENT)
+        before = prepared.volume.empty()
+        archived(before, masks[early], self._frame, targets[early][:, : self._u])
+        self._recent = self._volume.share() - before.share()
+        on_front = self._volume.supports(
+            masks, self._frame.scaled(np.where(finite[:, None], targets[:, : self._u], np.inf))
+        )
+        parents = outer[on_front & good] if (on_front & good).any() else outer
+        self._parents, self._rng = parents, rng
+        self._pool = self._hopeful(parents, rng)
+        self.candidates = self._short(self._pool)
+
+    def _masks(self, outer: Ints) -> Bools:
+        fronts = self._anatomy.fronts
+        return self._prepared.masks.of(fronts.labels(outer), fronts.fronts)
+
+    def _considered(self, rows: Ints) -> Candidates:
+        """Candidates, less those that certainly cannot add anything."""
+        outer, losses = self._ledger.outer, self._ledger.targets[:, : self._u]
+        least, most = self._ruled.bounds(rows, outer, losses)
+        least = np.maximum(least, self._anatomy.best)
+        contradicts = least > most
+        least = np.where(contradicts, self._anatomy.best, least)
+        most = np.where(contradicts, np.inf, most)
+        forecast = self._belief.at(self._prepared.describe(rows))
+        some = Candidates(rows, self._masks(rows), forecast, least, most, self._frame)
+        hopeless = self._volume.gained(some.masks, some.certain) <= 0
+        # Points are few; what reaches none of them may still reach the front between them.
+        doubtful = np.flatnonzero(hopeless)
+        hopeless[doubtful] = [self._dominated(rows[i], least[i]) for i in doubtful]
+        return some.take(np.flatnonzero(~hopeless)) if hopeless.any() else some
+
+    def _dominated(self, row: Ints, least: Floats) -> bool:
+        """Whether measured designs are certainly as good as all inner designs of a row."""
+        fronts = self._anatomy.fronts
+        free = fronts.fronts[int(fronts.labels(row[None, :])[0])].losses
+        if not len(free):
+            return True
+        if not np.isfinite(least).all():
+            return False
+        found, ahead = self._known
+        beaten = np.zeros(len(free), dtype=np.bool_)
+        for losses, design in zip(found, ahead, strict=True):
+            if (design <= least).all():
+                beaten |= (losses[None, :, :] <= free[:, None, :]).all(axis=2).any(axis=1)
+        return bool(beaten.all())
+
+    def _hopeful(self, parents: Ints, rng: np.random.Generator) -> Candidates:
+        """Everything, where that is little; else what a search of the model finds."""
+        space, ledger = self._space, self._ledger
+        if space.size() <= ENUMERABLE:
+            rows = space.rows()
+            return self._considered(rows[ledger.new(rows)])
+        rows = np.concatenate([space.sample(_SAMPLED, rng), bred(parents, _NEAR, space, rng)])
+        pool = self._considered(rows[ledger.new(rows)])
+        rows, value = pool.rows, self._hoped(pool)
+        for _ in range(_ROUNDS if len(rows) else 0):
+            top = np.argsort(-value, kind="stable")[:_PARENTS]
+            more = np.concatenate([rows, bred(rows[top], _CHILDREN, space, rng)])
+            fresh = ledger.new(more)
+            fresh[: len(rows)] = False
+            found = self._considered(more[fresh])
+            rows = np.concatenate([rows, found.rows])
+            value = np.concatenate([value, self._hoped(found)])
+        return self._considered(rows[np.argsort(-value, kind="stable")[:_POOL]])
+
+    def _short(self, some: Candidates) -> Candidates:
+        """The most hopeful candidates, and those that stay hopeful once others are measured."""
+        if len(some) <= _SHORT:
+            return some
+        volume = self._volume.copy()
+        kept = np.zeros(len(some), dtype=np.bool_)
+        for _ in range(_STAGES):
+            hoped = volume.gained(some.masks, some.optimistic(1.0)) * some.chance
+            hoped[kept] = -np.inf
+            top = np.argsort(-hoped, kind="stable")[: _SHORT // _STAGES]
+            kept[top] = True
+            volume.add(some.masks[top[0]], some.mean[top[0]])
+        return some.take(np.flatnonzero(kept))
+
+    def _hoped(self, some: Candidates) -> Floats:
+        """What candidates add if they are a standard deviation better than expected."""
+        return self._volume.gained(some.masks, some.optimistic(1.0)) * some.chance
+
+    def chosen(self, n: int) -> Ints:
+        """The next ``n`` outer designs.
+
+        The more was measured, the larger the share that evolution proposes without a model.
+        """
+        excess = (len(self._ledger) - MANY) / _HANDED_OVER
+        evolved = round(n * float(np.clip(excess, 0.0, _MOST_EVOLVED)))
+        modelled = Choice(self._volume.copy(), self.candidates).best(n - evolved)
+        missing = n - len(modelled)
+        if not missing or self._space.size() <= ENUMERABLE:
+            return modelled
+        near = bred(self._parents, _TRIES * missing, self._space, self._rng)
+        rows = np.concatenate([modelled, near, self._space.sample(_TRIES * missing, self._rng)])
+        fresh = self._ledger.new(rows)
+        fresh[: len(modelled)] = False
+        more = self._considered(rows[fresh]).rows[:missing]
+        return np.concatenate([modelled, more])
+
+    def remaining(self) -> float | None:
+        """What is left to be gained at most, relative to what is reached; ``None`` at nothing.
+
+        No less than twice what was gained of late: models do not know what they have not seen, and
+        returns diminish.
+        """
+        some = self._pool
+        if not self._volume.share() > 0:
+            return None
+        if not len(some):
+            return 0.0
+        bound = self._volume.bound(some.masks, some.optimistic(_CERTIFIED))
+        return max(bound, _SAFETY * self._recent) / self._volume.share()
