@@ -18,7 +18,8 @@ class Costly(Cached):
     def measured_in(self, measurements: Measurements) -> Bools:
         """``bool (n,)``: rows where the costly metrics were measured."""
         names = [metric.name for metric in self.metrics]
-        finite: Bools = np.isfinite([measurements[name] for name in names]).all(axis=0)
+        values = np.stack([measurements[name] for name in names])
+        finite: Bools = np.asarray(np.isfinite(values).all(axis=0))
         return finite & measurements.feasible
 
 

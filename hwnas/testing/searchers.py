@@ -32,7 +32,7 @@ _STEPS: Final = 5
 _AT_ONCE: Final = 8
 _TINY: Final = 50
 _FEW: Final = 100
-_SMALL: Final = 600
+_SMALL: Final = 1000
 _MANY_AT_ONCE: Final = 64
 
 

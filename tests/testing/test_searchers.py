@@ -207,7 +207,7 @@ BAD = [
     (GENOMES, asking(lambda s, rows, n: rows + 9)),
     (GENOMES, asking(lambda s, rows, n: np.concatenate([rows, rows]))),
     ("asks are genomes" + JOINT, SharesTooMuch),
-    ("pruning is right" + PLAIN, CutsTheEnds),
+    ("pruning is right [maximised]", CutsTheEnds),
     ("pruning is right" + JOINT, CutsTheEnds),
     (NEW + PLAIN, asking(lambda s, rows, n: np.repeat(rows[:1], len(rows), axis=0))),
     (NEW + PLAIN, asking(lambda s, rows, n: s.problem.space.rows()[:n])),
@@ -249,7 +249,7 @@ def test_designs_that_share_an_evaluation_may_come_along(rule, problem):
 
 
 @pytest.mark.parametrize("rule", ["asks are genomes", NEW, "pruning is right"])
-@pytest.mark.parametrize("problem", ["plain", "tiny", "joint", "all costly", "all infeasible"])
+@pytest.mark.parametrize("problem", ["maximised", "tiny", "joint", "all costly", "all infeasible"])
 def test_what_prunes_may_propose_few(rule, problem):
     (outcome,) = run([CHECKS[f"{rule} [{problem}]"]], SearcherSubject(KnowsTheFront))
     assert outcome.passed, outcome.message
