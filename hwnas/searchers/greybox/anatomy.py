@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from hwnas.arrays import Bools, Floats
@@ -74,11 +76,16 @@ class Anatomy:
     @property
     def best(self) -> Floats:
         """The best loss that each open objective can have, ``(u,)``; minus infinity if unknown."""
-        bounds = []
-        for j in self.open:
-            objective = self.problem.objectives[j]
-            metric = self.problem.metrics.get(objective.name) if objective.is_metric else None
-            value = metric.best if metric is not None else None
-            sign = 1.0 if objective.goal is Goal.MINIMIZE else -1.0
-            bounds.append(-np.inf if value is None else sign * value)
-        return np.array(bounds)
+        return np.array([self._bound(j, "best", -np.inf) for j in self.open])
+
+    @property
+    def worst(self) -> Floats:
+        """The worst loss that each open objective can have, ``(u,)``; infinity if unknown."""
+        return np.array([self._bound(j, "worst", np.inf) for j in self.open])
+
+    def _bound(self, j: int, end: Literal["best", "worst"], unknown: float) -> float:
+        objective = self.problem.objectives[j]
+        metric = self.problem.metrics.get(objective.name) if objective.is_metric else None
+        value = None if metric is None else {"best": metric.best, "worst": metric.worst}[end]
+        sign = 1.0 if objective.goal is Goal.MINIMIZE else -1.0
+        return unknown if value is None else sign * value

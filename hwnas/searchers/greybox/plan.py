@@ -37,8 +37,13 @@ class Frame:
     logarithmic: Bools
 
     @classmethod
-    def around(cls, losses: Floats) -> Frame:
-        """The box around measured losses, ``(n, u)``; far outliers are left outside."""
+    def around(cls, losses: Floats, worst: Floats) -> Frame:
+        """The box around measured losses.
+
+        Args:
+            losses: ``(n, u)``; far outliers are left outside.
+            worst: The worst possible losses, ``(u,)``, where the box ends; infinite if unknown.
+        """
         low, high = losses.min(axis=0), losses.max(axis=0)
         with np.errstate(all="ignore"):
             logarithmic = (low > 0) & (np.log10(high / low) > _DECADES)
@@ -49,7 +54,8 @@ class Frame:
         span = np.where(high > low, high - low, 1.0)
         # Below the best so far is where better designs would count, above the worst so far is
         # what the ends of the front may cost.
-        return cls(low - _BELOW * span, high + _ABOVE * span, logarithmic)
+        high = np.where(np.isfinite(worst) & ~logarithmic, worst, high + _ABOVE * span)
+        return cls(low - _BELOW * span, high, logarithmic)
 
     def scaled(self, losses: Floats) -> Floats:
         """Losses with the box at [0, 1], ``(n, u)``."""

@@ -27,6 +27,8 @@ _SHORT: Final = 60
 _STAGES: Final = 6
 _BOX: Final = 64
 """Outer designs whose inner fronts span the box of the free objectives."""
+_DESCENTS: Final = 12
+_DESCENDING: Final = 5
 _FIRST: Final = 300
 _RECENT: Final = 3
 """The later evaluations, from the third on, whose gain bounds what is left."""
@@ -56,7 +58,8 @@ class Prepared:
         rng = np.random.default_rng((seed, 0))
         some = space.rows() if space.size() <= ENUMERABLE else space.sample(_FIRST, rng)
         some = rng.permutation(some)[:_FIRST]
-        losses = [fronts.fronts[i].losses for i in np.unique(fronts.labels(some[:_BOX]))]
+        ends = np.concatenate([some[:_BOX], _ends(some[:_BOX], anatomy, rng)])
+        losses = [fronts.fronts[i].losses for i in np.unique(fronts.labels(ends))]
         free = np.concatenate([np.empty((0, len(anatomy.free))), *losses])
         low, high = np.zeros(len(anatomy.free)), np.ones(len(anatomy.free))
         if len(free):
@@ -67,6 +70,26 @@ class Prepared:
         possible = [len(fronts.fronts[i].places) > 0 for i in fronts.labels(first)]
         first = first[np.array(possible, dtype=np.bool_)]
         return cls(first, describe, volume, Masks(volume, low, high))
+
+
+def _ends(sample: Ints, anatomy: Anatomy, rng: np.random.Generator) -> Ints:
+    """Outer designs at the ends of the free objectives, where the front ends, too.
+
+    Designs that are best in one free objective are rare, and what is beyond the box does not count.
+    """
+    fronts = anatomy.fronts
+    found = [sample[:0]]
+    for j in range(len(anatomy.free)):
+        rows = sample
+        for _ in range(_DESCENTS):
+            best = np.array(
+                [fronts.fronts[i].losses[:, j].min(initial=np.inf) for i in fronts.labels(rows)]
+            )
+            top = rows[np.argsort(best, kind="stable")[:_DESCENDING]]
+            children = bred(top, 4 * _DESCENDING, fronts.outer_space, rng)
+            rows = np.concatenate([top, children])
+        found.append(rows[:_DESCENDING])
+    return np.concatenate(found)
 
 
 class Step:
@@ -86,7 +109,7 @@ class Step:
         self._u = len(anatomy.open)
         outer, targets = ledger.outer, ledger.targets
         finite: Bools = np.asarray(np.isfinite(targets).all(axis=1))
-        self._frame = Frame.around(targets[finite][:, : self._u])
+        self._frame = Frame.around(targets[finite][:, : self._u], anatomy.worst)
         self._belief: Belief = learnt(prepared.describe(outer), targets, anatomy, kept)
         self._volume = prepared.volume.empty()
         good = settled(anatomy, targets)
