@@ -112,7 +112,7 @@ def _looked_up(
     return error
 
 
-def nas_bench_201() -> Problem:
+def nas_bench_201(bits: UniformBits | None = None) -> Problem:
     import pandas as pd
 
     table = pd.read_parquet(data() / "nb201.parquet")
@@ -124,7 +124,8 @@ def nas_bench_201() -> Problem:
         0.1,
         201,
     )
-    return joint(NASBench201().space() + UniformBits().space() + ARRAYS.space(), Error(error))
+    bits = bits or UniformBits()
+    return joint(NASBench201().space() + bits.space() + ARRAYS.space(), Error(error))
 
 
 def cells(seed: int = 0) -> Problem:
