@@ -48,9 +48,7 @@ class Describer:
         self._evaluators = tuple(evaluators)
         self._genes = CanonicalFeatures(*space.part_names)
         sample = self._raw(space.sample(_SAMPLE, np.random.default_rng((seed, 7))))
-        known = np.isfinite(sample)
-        sample = np.where(known, sample, 0.0)
-        self._center = sample.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        sample = np.where(np.isfinite(sample), sample, 0.0)
         self._center, deviation = sample.mean(axis=0), sample.std(axis=0)
         self._varies = np.flatnonzero(deviation > 1e-9)
         self._deviation = deviation[self._varies]

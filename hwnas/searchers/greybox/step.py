@@ -127,8 +127,10 @@ class Step:
             masks, self._frame.scaled(np.where(finite[:, None], targets[:, : self._u], np.inf))
         )
         parents = outer[on_front & good] if (on_front & good).any() else outer
-        self._parents, self._rng = parents, rng
+        self._parents = parents
         self._pool = self._hopeful(parents, rng)
+        # What is chosen must not depend on how often it was asked for.
+        self._stream = int(rng.integers(2**63))
         self.candidates = self._short(self._pool)
 
     def _masks(self, outer: Ints) -> Bools:
@@ -214,8 +216,9 @@ class Step:
         missing = n - len(modelled)
         if not missing or self._space.size() <= ENUMERABLE:
             return modelled
-        near = bred(self._parents, _TRIES * missing, self._space, self._rng)
-        rows = np.concatenate([modelled, near, self._space.sample(_TRIES * missing, self._rng)])
+        rng = np.random.default_rng(self._stream)
+        near = bred(self._parents, _TRIES * missing, self._space, rng)
+        rows = np.concatenate([modelled, near, self._space.sample(_TRIES * missing, rng)])
         fresh = self._ledger.new(rows)
         fresh[: len(modelled)] = False
         more = self._considered(rows[fresh]).rows[:missing]
@@ -230,7 +233,7 @@ class Step:
         some = self._pool
         if not self._volume.share() > 0:
             return None
-        if not len(some):
+        if not len(some) and self._space.size() <= ENUMERABLE:
             return 0.0
         bound = self._volume.bound(some.masks, some.optimistic(_CERTIFIED))
         return max(bound, _SAFETY * self._recent) / self._volume.share()

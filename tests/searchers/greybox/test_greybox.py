@@ -9,7 +9,7 @@ from hwnas import Gene, Metric, Problem, Space, Study, measures
 from hwnas.errors import SearcherError
 from hwnas.evaluation import Evaluator, Expense
 from hwnas.metrics import Measurements, Reason
-from hwnas.searchers.greybox import GreyBox, belief
+from hwnas.searchers.greybox import GreyBox, belief, step
 from hwnas.searchers.greybox.belief import checkpoint
 from hwnas.space import keys
 from hwnas.testing.toys import exact_front, joint, joint_area, joint_error, joint_hardware
@@ -180,6 +180,26 @@ def test_trees_take_over_from_processes(monkeypatch):
     again = GreyBox(problem, seed=0, initial=8)
     again.tell(one.told.genomes, measure(problem, one.told.genomes))
     np.testing.assert_array_equal(again.ask(5), one.ask(5))
+
+
+def test_asking_again_asks_the_same_where_evolution_proposes_too(monkeypatch):
+    monkeypatch.setattr(step, "MANY", -3_000)
+    space = Space(tuple(Gene(f"net.x{j}", tuple(range(8))) for j in range(5)))
+
+    @measures("left", "right", batch=True, expense="costly")
+    def values(designs):
+        x = designs.genomes / 7
+        return {"left": (x**2).sum(axis=1), "right": ((1 - x) ** 2).sum(axis=1)}
+
+    problem = Problem(space, [values], ["left", "right"])
+    searcher = GreyBox(problem, seed=0, initial=6)
+    for _ in range(3):
+        rows = searcher.ask(6)
+        searcher.tell(rows, measure(problem, rows))
+    first = searcher.ask(6)
+    assert len(first) == 6
+    searcher.ask(4)
+    np.testing.assert_array_equal(searcher.ask(6), first)
 
 
 def test_parameters_are_estimated_at_few_numbers_of_examples():
