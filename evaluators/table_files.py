@@ -67,9 +67,9 @@ def read(path: Path, wanted: Wanted) -> tuple[dict[str, Any], dict[str, Floats]]
         raise ProblemError(
             f"there is no table {path.name!r}",
             where=str(path.absolute()),
-            rule="a relative path starts from the folder that the program runs in",
+            rule="a relative path starts from the study file, in Python from the working directory",
             given=str(path),
-            cure="mend the path, or run from the folder that it starts from",
+            cure="mend the path",
         )
     if path.suffix.lower() not in READERS:
         raise ProblemError(
