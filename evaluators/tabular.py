@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
@@ -109,6 +109,8 @@ class Tabular(Evaluator):
         repeats: Of several columns of a metric take the ``mean`` (of those that have a number), or
             ``one``, drawn for each design from the study's seed.
         expense: ``costly`` if the table stands for something slow, ``free`` if it is just known.
+        fidelities: What is known of shorter evaluations: the share of the cost of a whole one to
+            metric name to its column there, e.g. ``{0.06: {error: accuracy_12_epochs}}``.
 
     Raises:
         ProblemError: The options contradict each other; there is no such file, column or number;
@@ -126,6 +128,7 @@ class Tabular(Evaluator):
         values: Mapping[Choice, Choice] | None = None,
         repeats: Literal["mean", "one"] = "mean",
         expense: Literal["costly", "free"] = "costly",
+        fidelities: Mapping[float, Mapping[str, str | list[str]]] | None = None,
     ) -> None:
         self.path = Path(path)
         self.written = {str(choice): value for choice, value in (values or {}).items()}
@@ -136,8 +139,10 @@ class Tabular(Evaluator):
         plain = dict(keys or {})
         self.genes = (*plain, *(gene for template in templates for gene in template.genes))
         _check_options(metrics, self.genes)
+        levels = _levels(metrics, fidelities or {})
+        self.fidelities = tuple(levels)
         self.reads = frozenset(gene.partition(".")[0] for gene in self.genes)
-        sought = [column for metric in metrics.values() for column in metric.columns]
+        sought = [c for known in levels.values() for m in known.values() for c in m.columns]
         texts = [template.column for template in templates]
         found, numbers = read(
             self.path, Wanted((*plain.values(), *texts), tuple(sought), tuple(texts))
@@ -147,14 +152,20 @@ class Tabular(Evaluator):
             columns |= template.split(found[template.column], self.written, self.path)
         self._index = RowIndex.of({gene: columns[gene] for gene in self.genes}, self.path)
         self._values = {
-            name: metric.values(np.stack([numbers[column] for column in metric.columns], axis=1))
-            for name, metric in metrics.items()
+            fidelity: {
+                name: metric.values(np.stack([numbers[c] for c in metric.columns], axis=1))
+                for name, metric in known.items()
+            }
+            for fidelity, known in levels.items()
         }
-        for metric in self.metrics:
-            _check_bounds(metric, self._values[metric.name], self.path)
-        options = {name: asdict(metric) for name, metric in metrics.items()}
+        for level in self._values.values():
+            for metric in self.metrics:
+                _check_bounds(metric, level[metric.name], self.path)
+        options: list[Any] = [{name: asdict(metric) for name, metric in metrics.items()}]
+        if fidelities:
+            options.append({str(f): dict(columns) for f, columns in fidelities.items()})
         self.version = _version(
-            self.path, [plain, dict(join or {}), self.written, options, repeats]
+            self.path, [plain, dict(join or {}), self.written, *options, repeats]
         )
 
     @property
@@ -173,7 +184,7 @@ class Tabular(Evaluator):
         here = rows >= 0
         turns = self._turns(designs)
         columns = {}
-        for name, values in self._values.items():
+        for name, values in self._level(fidelity).items():
             columns[name] = np.full(n, np.nan)
             columns[name][here] = _picked(values[rows[here]], turns[here], self.repeats)
         finite = np.isfinite(np.stack(list(columns.values()))).all(axis=0)
@@ -181,6 +192,17 @@ class Tabular(Evaluator):
         text = np.where(here, "the table has no number for this design", "not in the table")
         notes = np.where(here & finite, "", text).tolist()
         return Measurements.of(self.metrics, columns, reason=reason, notes=notes)
+
+    def _level(self, fidelity: float) -> Mapping[str, Floats]:
+        if fidelity not in self._values:
+            raise ProblemError(
+                f"the table has no fidelity {fidelity:g}",
+                where=str(self.path),
+                rule="one of " + ", ".join(f"{f:g}" for f in self.fidelities),
+                given=f"{fidelity:g}",
+                cure="name its columns: fidelities: {0.1: {error: column}}",
+            )
+        return self._values[fidelity]
 
     def _turns(self, designs: Designs) -> Ints:
         """Which repetition each design draws, ``int64 (n,)``."""
@@ -280,6 +302,33 @@ def _check_options(metrics: Mapping[str, TableMetric], genes: tuple[str, ...]) -
                 given=f"complement {metric.complement}, scale {metric.scale}, "
                 f"offset {metric.offset}, unit {metric.unit}",
             )
+
+
+def _levels(
+    metrics: Mapping[str, TableMetric], fidelities: Mapping[float, Mapping[str, str | list[str]]]
+) -> dict[float, Mapping[str, TableMetric]]:
+    """Fidelity to how each metric is read there, ascending; the whole one is the last."""
+    levels: dict[float, Mapping[str, TableMetric]] = {}
+    for fidelity, columns in sorted(fidelities.items()):
+        if not 0 < fidelity < 1:
+            raise ProblemError(
+                f"there is no lower fidelity of {fidelity:g}",
+                where="fidelities",
+                rule="a share of the cost of a whole evaluation, above 0 and below 1",
+                given=f"{fidelity:g}",
+                cure="fidelities: {0.06: {error: accuracy_12_epochs}}",
+            )
+        if set(columns) != set(metrics):
+            raise ProblemError(
+                f"fidelity {fidelity:g} is not that of the metrics",
+                where=f"fidelities.{fidelity:g}",
+                rule="one entry per metric: " + ", ".join(metrics),
+                given=", ".join(columns) or "none",
+            )
+        levels[float(fidelity)] = {
+            name: replace(metric, column=columns[name]) for name, metric in metrics.items()
+        }
+    return {**levels, 1.0: metrics}
 
 
 def _check_bounds(metric: Metric, values: Floats, path: Path) -> None:

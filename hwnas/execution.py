@@ -16,11 +16,11 @@ class Costly(Cached):
     """The costly evaluators of a problem, executed and cached."""
 
     def measured_in(self, measurements: Measurements) -> Bools:
-        """``bool (n,)``: rows where the costly metrics were measured."""
+        """``bool (n,)``: rows where the costly metrics were measured, at whatever fidelity."""
         names = [metric.name for metric in self.metrics]
         values = np.stack([measurements[name] for name in names])
         finite: Bools = np.asarray(np.isfinite(values).all(axis=0))
-        return finite & measurements.feasible
+        return finite & (measurements.feasible | measurements.partial)
 
 
 def executed(problem: Problem, workers: int, timeout: float | None) -> Costly | None:

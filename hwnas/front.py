@@ -122,7 +122,7 @@ def nothing_feasible(history: History) -> NothingFeasibleError:
         if broken.any():
             reasons.append((int(broken.sum()), f"{constraint.text} violated by {broken.sum()}"))
     for code in np.unique(block.measurements.reason):
-        if code not in (Reason.NONE, Reason.RULED_OUT):
+        if code not in (Reason.NONE, Reason.RULED_OUT, Reason.LOW_FIDELITY):
             rows = np.flatnonzero(block.measurements.reason == code)
             note = block.measurements.notes[rows[0]]
             text = f"{Reason(int(code)).name.lower()}: {len(rows)} ({note})"

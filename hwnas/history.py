@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from hwnas.arrays import Floats, Ints
 from hwnas.metrics import Measurements, Reason
 from hwnas.problem import Problem, nondominated
 from hwnas.space import keys
+
+_ROUNDING: Final = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,9 +108,10 @@ class History:
         self.problem = problem
         self._blocks = [Block.empty(problem)]
         self._count = 0
-        self._row_of: dict[bytes, int] = {}
+        self._row_of: dict[tuple[float, bytes], int] = {}
         self._paid: dict[bytes, int] = {}
-        self._paid_times = 0
+        self._partly: set[tuple[float, bytes]] = set()
+        self._spent = 0.0
         self._front = np.empty(0, dtype=np.int64)
         self._front_losses = np.empty((0, len(problem.objectives)))
         self._costly_columns = costly_columns(problem)
@@ -126,13 +130,16 @@ class History:
         return self._blocks[0]
 
     @property
-    def evaluations(self) -> int:
+    def evaluations(self) -> float:
         """What the budget counts.
 
         Where something is COSTLY: how often it was measured, equal projections onto the parts
-        that it reads counted once. Else the number of different designs.
+        that it reads counted once, and at a lower fidelity that share of an evaluation. Else the
+        number of different designs.
         """
-        return len(self._paid) if self._repeatable else self._paid_times
+        whole = round(self._spent)
+        # Whole numbers stay whole; shares add up to something that is not quite round.
+        return whole if abs(self._spent - whole) < _ROUNDING else round(self._spent, 6)
 
     @property
     def front(self) -> Ints:
@@ -150,10 +157,11 @@ class History:
             return
         rows = self._count + np.arange(len(block))
         canonical = self.problem.space.canonical(block.genomes)
+        fidelity = block.measurements.fidelity
         first = np.array(
             [
-                self._row_of.setdefault(key, int(row)) == row
-                for row, key in zip(rows, keys(canonical), strict=True)
+                self._row_of.setdefault((share, key), int(row)) == row
+                for row, share, key in zip(rows, fidelity, keys(canonical), strict=True)
             ]
         )
         self._pay(block, canonical, rows)
@@ -172,21 +180,34 @@ class History:
     def _pay(self, block: Block, canonical: Ints, rows: Ints) -> None:
         tried = block.measurements.reason != Reason.RULED_OUT
         projected = self._projected(canonical[tried])
-        for key, row in zip(projected, rows[tried], strict=True):
-            self._paid.setdefault(key, int(row))
-        self._paid_times += len(projected)
+        shares = block.measurements.fidelity[tried]
+        for key, row, share in zip(projected, rows[tried], shares, strict=True):
+            known = (share, key) in self._partly if share < 1 else key in self._paid
+            if share < 1:
+                self._partly.add((share, key))
+            else:
+                self._paid.setdefault(key, int(row))
+            if not (known and self._repeatable):
+                self._spent += share
 
     def _projected(self, canonical: Ints) -> list[bytes]:
         return keys(np.ascontiguousarray(canonical[:, self._costly_columns]))
 
     def paid_row_of(self, genomes: Ints) -> Ints:
-        """For each design the first row that cost its evaluation, or -1, ``int64 (n,)``."""
+        """For each design the first row that cost its whole evaluation, or -1, ``int64 (n,)``."""
         projected = self._projected(self.problem.space.canonical(genomes))
         return np.array([self._paid.get(key, -1) for key in projected], dtype=np.int64)
 
-    def row_of(self, genomes: Ints) -> Ints:
-        """For each design the first row where it was measured, or -1, ``int64 (n,)``."""
-        found = [self._row_of.get(k, -1) for k in keys(self.problem.space.canonical(genomes))]
+    def row_of(self, genomes: Ints, fidelity: Floats | None = None) -> Ints:
+        """For each design the first row where it was measured, or -1, ``int64 (n,)``.
+
+        Args:
+            genomes: ``int64 (n, d)``.
+            fidelity: At which, ``(n,)``; 1 if left out.
+        """
+        shares = np.ones(len(genomes)) if fidelity is None else fidelity
+        names = keys(self.problem.space.canonical(genomes))
+        found = [self._row_of.get(key, -1) for key in zip(shares, names, strict=True)]
         return np.array(found, dtype=np.int64)
 
     def front_after(self, counts: Ints) -> list[Floats]:

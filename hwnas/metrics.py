@@ -69,11 +69,13 @@ class Reason(IntEnum):
     """The evaluator answered NaN or infinity."""
     BROKEN = 8
     """The evaluator's answer breaks its contract, e.g. a wrong number of rows."""
+    LOW_FIDELITY = 9
+    """Measured, but at a lower fidelity: the values are not those that count."""
 
     @property
     def is_failure(self) -> bool:
         """Whether the evaluator failed, as opposed to the design being infeasible."""
-        return self >= Reason.RAISED
+        return Reason.RAISED <= self <= Reason.BROKEN
 
 
 def _empty_notes(n: int) -> tuple[str, ...]:
@@ -91,6 +93,8 @@ class Measurements:
         feasible: ``bool (n,)``.
         reason: ``int64 (n,)``, a `Reason` code; 0 exactly where feasible.
         notes: One text per row, empty where there is nothing to say.
+        fidelity: ``float64 (n,)``, above 0 and at most 1: the fidelity at which costly metrics
+            were measured; 1 where nobody says otherwise.
 
     Raises:
         MeasurementError: Lengths differ, a column is missing, a feasible row has a reason or an
@@ -102,16 +106,19 @@ class Measurements:
     feasible: Bools
     reason: Ints
     notes: tuple[str, ...] = field(default=())
+    fidelity: Floats = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         n = len(self.feasible)
         if not self.notes:
             object.__setattr__(self, "notes", _empty_notes(n))
-        if len(self.reason) != n or len(self.notes) != n:
+        if not len(self.fidelity):
+            object.__setattr__(self, "fidelity", np.ones(n))
+        if len(self.reason) != n or len(self.notes) != n or len(self.fidelity) != n:
             raise MeasurementError(
-                "feasible, reason and notes differ in length",
+                "feasible, reason, notes and fidelity differ in length",
                 rule="one entry per design",
-                given=f"{n}, {len(self.reason)} and {len(self.notes)}",
+                given=f"{n}, {len(self.reason)}, {len(self.notes)} and {len(self.fidelity)}",
             )
         if not np.array_equal(self.feasible, self.reason == Reason.NONE):
             raise MeasurementError(
@@ -197,7 +204,32 @@ class Measurements:
     @property
     def failed(self) -> Bools:
         """``bool (n,)``: rows where the evaluator failed (as opposed to infeasible designs)."""
-        return self.reason >= int(Reason.RAISED)
+        return (self.reason >= int(Reason.RAISED)) & (self.reason <= int(Reason.BROKEN))
+
+    @property
+    def partial(self) -> Bools:
+        """``bool (n,)``: rows with values, but of a lower fidelity."""
+        return np.asarray(self.reason == int(Reason.LOW_FIDELITY))
+
+    def at(self, fidelity: float) -> Measurements:
+        """The same rows as measured at some fidelity: below 1 none of them counts."""
+        reason = self.reason
+        if fidelity < 1:
+            reason = np.where(reason == Reason.NONE, int(Reason.LOW_FIDELITY), reason)
+        return Measurements(
+            self.metrics,
+            self.columns,
+            reason == Reason.NONE,
+            reason,
+            self.notes,
+            np.full(len(self), fidelity),
+        )
+
+    def answered(self) -> Measurements:
+        """As evaluators answered: at a lower fidelity, too, what was measured is feasible."""
+        reason = np.where(self.partial, int(Reason.NONE), self.reason)
+        feasible = reason == Reason.NONE
+        return Measurements(self.metrics, self.columns, feasible, reason, self.notes)
 
     def take(self, rows: Ints | slice | Bools) -> Measurements:
         """The rows asked for, in that order."""
@@ -208,6 +240,7 @@ class Measurements:
             self.feasible[index],
             self.reason[index],
             tuple(self.notes[i] for i in index),
+            self.fidelity[index],
         )
 
     def beside(self, other: Measurements) -> Measurements:
@@ -237,6 +270,7 @@ class Measurements:
             reason == Reason.NONE,
             reason,
             notes,
+            np.minimum(self.fidelity, other.fidelity),
         )
 
     @classmethod
@@ -258,4 +292,5 @@ class Measurements:
             np.concatenate([b.feasible for b in blocks]),
             np.concatenate([b.reason for b in blocks]),
             tuple(note for b in blocks for note in b.notes),
+            np.concatenate([b.fidelity for b in blocks]),
         )

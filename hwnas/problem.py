@@ -164,7 +164,14 @@ class Problem:
         metrics = tuple(self.metrics.values())
         return collect(metrics, len(designs), self.stream(designs))
 
-    def stream(self, designs: Designs, costly: Evaluator | None = None) -> Iterator[Chunk]:
+    @cached_property
+    def fidelities(self) -> tuple[float, ...]:
+        """The fidelities that all COSTLY evaluators have, ascending; 1 is the last."""
+        return Joined(self.costly).fidelities if self.costly else (1.0,)
+
+    def stream(
+        self, designs: Designs, costly: Evaluator | None = None, fidelity: float = 1.0
+    ) -> Iterator[Chunk]:
         """Measures everything and hands out rows as they are finished.
 
         Free metrics come first. A design that they find infeasible, or that violates a constraint
@@ -173,11 +180,13 @@ class Problem:
         Args:
             designs: ``n`` designs.
             costly: Stands in for the COSTLY evaluators, e.g. in several processes.
+            fidelity: Of the costly metrics, one of `fidelities`; below 1 the rows have values,
+                but do not count as feasible (`Reason.LOW_FIDELITY`).
         """
         free = self.free(designs)
         if not self.costly:
             if len(designs):
-                yield np.arange(len(designs)), free
+                yield np.arange(len(designs)), free.at(fidelity)
             return
         costly = costly or Joined(self.costly)
         worth = free.feasible.copy()
@@ -191,10 +200,11 @@ class Problem:
             worth &= ~broken
         refused = np.flatnonzero(~worth)
         if refused.size:
-            yield refused, self._refused(costly, free.take(refused), [names[i] for i in refused])
+            why = [names[i] for i in refused]
+            yield refused, self._refused(costly, free.take(refused), why).at(fidelity)
         kept = np.flatnonzero(worth)
-        for rows, measured in costly.stream(designs[kept]):
-            yield kept[rows], free.take(kept[rows]).beside(measured)
+        for rows, measured in costly.stream(designs[kept], fidelity):
+            yield kept[rows], free.take(kept[rows]).beside(measured).at(fidelity)
 
     def _refused(self, costly: Evaluator, free: Measurements, why: list[str]) -> Measurements:
         reason = np.full(len(free), int(Reason.RULED_OUT))

@@ -41,7 +41,7 @@ class Bound:
     """
 
     step: int
-    evaluations: int
+    evaluations: float
     remaining: float
     confidence: float
 
@@ -86,7 +86,7 @@ class Progress:
 
     step: int
     designs: int
-    evaluations: int
+    evaluations: float
     budget: Budget
     hypervolume: float
     front: int

@@ -41,12 +41,12 @@ class SpotCheck:
     def __init__(self, problem: Problem, seed: int, costly: Evaluator) -> None:
         self.problem = problem
         self.seed = seed
-        self.at: list[int] = []
+        self.at: list[float] = []
         self._costly = costly
         partly = len(costly_columns(problem)) < len(problem.space)
         self._possible = partly and all(e.deterministic for e in problem.costly)
 
-    def is_due(self, evaluations: int, budget: int) -> bool:
+    def is_due(self, evaluations: float, budget: int) -> bool:
         """Whether a check is to be made, if there is something to check.
 
         Args:
@@ -79,7 +79,7 @@ class SpotCheck:
         if not borrowed.any():
             return False
         # Any of them, so that over a study all kinds of genes have their turn.
-        rng = np.random.default_rng((self.seed, history.evaluations))
+        rng = np.random.default_rng((self.seed, int(history.evaluations)))
         place = int(rng.choice(np.flatnonzero(borrowed)))
         row, source = int(rows[place]), int(first[place])
         self.at.append(history.evaluations)
@@ -90,7 +90,7 @@ class SpotCheck:
 
     def _measured(self, measurements: Measurements) -> Bools:
         known: Bools = (measurements.reason != Reason.RULED_OUT) & ~measurements.failed
-        return known
+        return known & (measurements.fidelity >= 1)
 
     def _compare(self, before: Measurements, anew: Measurements, pair: Ints) -> None:
         if before.feasible[0] != anew.feasible[0]:

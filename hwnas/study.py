@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hwnas import plugins, yardstick
-from hwnas.arrays import Ints
+from hwnas.arrays import Floats, Ints
 from hwnas.budget import Budget
 from hwnas.differences import difference
 from hwnas.errors import (
     ProblemError,
     RunDirectoryError,
+    SearcherError,
     StorageError,
     TooManyFailuresError,
 )
@@ -60,7 +61,8 @@ class Study:
         storage: A journal file's path or an Optuna storage URL; ``None`` keeps it in memory.
         reference: Objective to a reference value for the hypervolume, at rest; the others are
             chosen (see `hwnas.yardstick`).
-        batch: How many designs are asked for at once; ``None``: as the searcher likes.
+        batch: How many designs are asked for at once; ``None``: as the searcher likes, rounded up
+            to a multiple of the workers.
         workers: How many costly evaluations run at once, each in a process.
         timeout: How long one costly evaluation may take, s; ``None``: for ever.
         note: What the dashboard says about the study, Markdown.
@@ -130,7 +132,8 @@ class Study:
         self._spot: SpotCheck | None = None
         if self._costly is not None:
             self._spot = SpotCheck(problem, seed, self._costly.inner)
-        self.batch = batch or self.searcher.batch
+        # No worker waits while the others measure the last designs of a step.
+        self.batch = batch or math.ceil(self.searcher.batch / workers) * workers
         self.yardstick = yardstick.before_measuring(problem, seed, self.reference)
         self._record = self._describe()
         if storage is not None:
@@ -259,9 +262,12 @@ class Study:
 
     def _remember(self, block: Block) -> None:
         if self._costly is not None:
-            known = np.flatnonzero(self._costly.measured_in(block.measurements))
-            designs = self.problem.designs(block.genomes[known], self.seed)
-            self._costly.remember(designs, block.measurements.take(known))
+            known = self._costly.measured_in(block.measurements)
+            for fidelity in self.problem.fidelities:
+                rows = np.flatnonzero(known & (block.measurements.fidelity == fidelity))
+                designs = self.problem.designs(block.genomes[rows], self.seed)
+                answered = block.measurements.take(rows).answered()
+                self._costly.remember(designs, answered, fidelity)
 
     @property
     def seconds(self) -> float:
@@ -271,14 +277,16 @@ class Study:
     @property
     def status(self) -> Status:
         """Whether there is something left to do."""
-        if self.history.evaluations >= self.budget.evaluations and self._unfinished is None:
+        # Less than one evaluation left, after some of a lower fidelity, is none.
+        left = self.budget.evaluations - self.history.evaluations
+        if left < 1 and self._unfinished is None:
             return Status.COMPLETE
         if self.budget.seconds is not None and self.seconds >= self.budget.seconds:
             return Status.OUT_OF_TIME
         if self._exhausted:
             return Status.EXHAUSTED
-        asked, left = self.budget.gain, self._bound.remaining
-        if asked is not None and left < asked and self._unfinished is None:
+        asked, gain = self.budget.gain, self._bound.remaining
+        if asked is not None and gain < asked and self._unfinished is None:
             return Status.CONVERGED
         return Status.IDLE if self._idle_steps >= _IDLE_STEPS else Status.READY
 
@@ -304,7 +312,7 @@ class Study:
             raise self._too_many_failures(len(self.history))
 
     def _step(self, started: float) -> Iterator[Progress]:
-        left = self.budget.evaluations - self.history.evaluations
+        left = int(self.budget.evaluations - self.history.evaluations)
         asked = min(self.batch, max(left, 1))
         if self._unfinished is not None:
             asked = int(self._unfinished.asked[0])
@@ -314,11 +322,10 @@ class Study:
             return
         self._check_again(genomes)
         before, rows_before = self.history.evaluations, len(self.history)
-        parts = self._measured_before(genomes)
+        fidelity = self._fidelity_of(genomes)
+        parts = self._measured_before(genomes, fidelity)
         missing = np.setdiff1d(np.arange(len(genomes)), parts[0][0])
-        designs = self.problem.designs(genomes[missing], self.seed)
-        for rows, measured in self.problem.stream(designs, self._costly):
-            positions = missing[rows]
+        for positions, measured in self._measured(genomes, missing, fidelity):
             block = self._block(genomes, positions, measured, asked, time.monotonic() - started)
             self._keep(block)
             parts.append((positions, measured))
@@ -339,6 +346,27 @@ class Study:
         self._certify()
         yield self._progress(complete=True)
 
+    def _fidelity_of(self, genomes: Ints) -> Floats:
+        """At which fidelity the searcher wants its designs measured, ``(n,)``."""
+        fidelity = self.searcher.fidelity_of(genomes)
+        strange = np.setdiff1d(fidelity, self.problem.fidelities)
+        if strange.size:
+            raise SearcherError(
+                f"{self.searcher.name} asks for a fidelity that nobody can measure at",
+                rule="fidelities of the problem: " + ", ".join(map(str, self.problem.fidelities)),
+                given=str(strange[0]),
+                cure="mend the searcher: its conformance suite (hwnas check) says where",
+            )
+        return fidelity
+
+    def _measured(self, genomes: Ints, rows: Ints, fidelity: Floats) -> Iterator[Chunk]:
+        """Measures some of the designs, each at its fidelity, the cheapest first."""
+        for share in np.unique(fidelity[rows]):
+            some = rows[fidelity[rows] == share]
+            designs = self.problem.designs(genomes[some], self.seed)
+            for places, measured in self.problem.stream(designs, self._costly, float(share)):
+                yield some[places], measured
+
     def _check_reads(self, rows: Ints) -> None:
         spot = self._spot
         if spot is None or not spot.is_due(self.history.evaluations, self.budget.evaluations):
@@ -358,9 +386,9 @@ class Study:
         if self._store is not None:
             self._store.certify([self._bound])
 
-    def _measured_before(self, genomes: Ints) -> list[Chunk]:
+    def _measured_before(self, genomes: Ints, fidelity: Floats) -> list[Chunk]:
         """What need not be measured: an interrupted step's rows, and designs known already."""
-        rows = self.history.row_of(genomes)
+        rows = self.history.row_of(genomes, fidelity)
         known = rows >= 0
         if not all(e.deterministic for e in self.problem.evaluators):
             known[:] = False

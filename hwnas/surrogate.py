@@ -253,7 +253,7 @@ class SurrogateSearch:
             found = float(measured[row]) if row >= 0 else float("nan")
             designs.append(Verified(int(number), float(predicted[number]), found))
         unit = self.plan.problem.metrics[name].unit
-        fitted = self.samples.history.evaluations
+        fitted = int(self.samples.history.evaluations)
         return Verdict(name, unit, fitted, self._rank_on_samples(), tuple(designs))
 
     def _rank_on_samples(self) -> float:

@@ -120,7 +120,7 @@ def test_reasons_keep_their_numbers():
     # Stored with every study.
     assert [(r.name, int(r)) for r in Reason] == [
         ("NONE", 0), ("INFEASIBLE", 1), ("RULED_OUT", 2), ("DIVERGED", 3), ("RAISED", 4),
-        ("TIMED_OUT", 5), ("CRASHED", 6), ("NOT_FINITE", 7), ("BROKEN", 8),
+        ("TIMED_OUT", 5), ("CRASHED", 6), ("NOT_FINITE", 7), ("BROKEN", 8), ("LOW_FIDELITY", 9),
     ]  # fmt: skip
 
 

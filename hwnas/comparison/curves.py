@@ -15,10 +15,12 @@ from hwnas.space import differing
 from hwnas.yardstick import Yardstick
 
 _ROUNDING: Final = 1e-9
+_DIGITS: Final = 6
+"""Of sums of shares: they are not quite round numbers where they should be."""
 
 
-def evaluations_by_row(problem: Problem, block: Block) -> Ints:
-    """What the budget had counted after each row of a history, ``int64 (n,)``.
+def evaluations_by_row(problem: Problem, block: Block) -> Floats:
+    """What the budget had counted after each row of a history, ``(n,)``.
 
     Several rows may share one evaluation: those that agree in the parts that the costly
     evaluators read, and those that were ruled out without a costly measurement. The last entry is
@@ -29,16 +31,20 @@ def evaluations_by_row(problem: Problem, block: Block) -> Ints:
         block: The rows of a history, in its order.
     """
     tried = np.flatnonzero(block.measurements.reason != Reason.RULED_OUT)
-    new = np.zeros(len(block), dtype=np.int64)
+    new: Floats = np.zeros(len(block))
+    share = block.measurements.fidelity
     if all(evaluator.deterministic for evaluator in problem.evaluators):
         reads = [evaluator.reads for evaluator in problem.costly]
         parts = frozenset().union(*reads) if reads and all(reads) else frozenset()
         columns = problem.space.columns_of(*problem.space.read_by(parts))
         projected = problem.space.canonical(block.genomes[tried])[:, columns]
-        new[tried[differing(projected)]] = 1
+        level = np.unique(share[tried], return_inverse=True)[1]
+        first = tried[differing(np.column_stack([projected, level]))]
+        new[first] = share[first]
     else:
-        new[tried] = 1
-    return np.cumsum(new)
+        new[tried] = share[tried]
+    counted: Floats = np.cumsum(new).round(_DIGITS)
+    return counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +52,12 @@ class Trajectory:
     """What counts of a run's history. Symbols: ``n`` rows, ``m`` objectives.
 
     Attributes:
-        evaluations: What the budget had counted after each row, ascending, ``int64 (n,)``.
+        evaluations: What the budget had counted after each row, ascending, ``(n,)``.
         losses: ``(n, m)``; infinite where a design is infeasible or misses a constraint.
         failed: ``bool (n,)``: rows where an evaluator failed.
     """
 
-    evaluations: Ints
+    evaluations: Floats
     losses: Floats
     failed: Bools
 
@@ -62,15 +68,15 @@ class Trajectory:
         losses = np.where(kept[:, None], problem.losses(block.measurements), np.inf)
         return cls(evaluations_by_row(problem, block), losses, block.measurements.failed)
 
-    def within(self, evaluations: int) -> Trajectory:
+    def within(self, evaluations: float) -> Trajectory:
         """The part of it that so many evaluations paid for."""
         rows = int(np.searchsorted(self.evaluations, evaluations, side="right"))
         return Trajectory(self.evaluations[:rows], self.losses[:rows], self.failed[:rows])
 
     @property
-    def spent(self) -> int:
+    def spent(self) -> float:
         """What the budget counted in all."""
-        return int(self.evaluations[-1]) if len(self.evaluations) else 0
+        return _whole(self.evaluations[-1]) if len(self.evaluations) else 0
 
     def front(self) -> Floats:
         """The losses on the front at its end, ``(j, m)``."""
@@ -97,7 +103,7 @@ class Trajectory:
             volumes[i] = volume
         return volumes
 
-    def reaches(self, box: Yardstick, volume: float) -> int | None:
+    def reaches(self, box: Yardstick, volume: float) -> float | None:
         """After how many evaluations the hypervolume first was so large; ``None`` if never.
 
         Exact to the evaluation: the hypervolume never falls, so the place is found by bisection.
@@ -106,12 +112,17 @@ class Trajectory:
         low, high = 0, len(steps)
         while low < high:
             middle = (low + high) // 2
-            reached = box.hypervolume(self.within(int(steps[middle])).front())
+            reached = box.hypervolume(self.within(steps[middle]).front())
             if reached >= volume * (1 - _ROUNDING):
                 high = middle
             else:
                 low = middle + 1
-        return int(steps[low]) if low < len(steps) else None
+        return _whole(steps[low]) if low < len(steps) else None
+
+
+def _whole(count: float) -> float:
+    """The same number, without decimals where it has none."""
+    return int(count) if float(count).is_integer() else float(count)
 
 
 def checkpoints(budget: int) -> tuple[int, ...]:

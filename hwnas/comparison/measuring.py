@@ -134,7 +134,7 @@ class Measure:
         trajectory, standing = outcome.trajectory, outcome.standing
         assert trajectory is not None
         volume = self.target.volume if self.target is not None else 0.0
-        found: list[int | None] = [None] * len(self.fractions)
+        found: list[float | None] = [None] * len(self.fractions)
         if self.box is not None and volume > 0:
             found = [trajectory.reaches(self.box, volume * f) for f in self.fractions]
         at = np.searchsorted(self.points, self.checkpoints)

@@ -72,11 +72,11 @@ class Run:
     status: str
     error: str
     designs: int
-    evaluations: int
+    evaluations: float
     failures: int
     hypervolume: float
     relative: tuple[float, ...]
-    reached: tuple[int | None, ...]
+    reached: tuple[float | None, ...]
     overhead: float | None
 
     @property
@@ -234,7 +234,7 @@ class Comparison:
         ]
 
 
-def reached(fraction: float, evaluations: Sequence[int | None]) -> Reached:
+def reached(fraction: float, evaluations: Sequence[float | None]) -> Reached:
     """Summarises when the seeds of a searcher reached a fraction of the target."""
     late = [np.inf if e is None else float(e) for e in evaluations]
     # Halfway between a number and never is never, where np.median would do: inf + 5 is inf.

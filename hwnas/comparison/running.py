@@ -23,9 +23,10 @@ from hwnas.comparison.timing import Timed
 from hwnas.errors import HwnasError, RunDirectoryError, StorageError
 from hwnas.evaluation.interface import describe
 from hwnas.evaluation.processes import one_thread
+from hwnas.marked_directory import replace_text
 from hwnas.problem import Problem
 from hwnas.progress import Status
-from hwnas.rundir import Mark, RunDirectory, replace_text
+from hwnas.rundir import Mark, RunDirectory
 from hwnas.searchers.interface import Searcher
 from hwnas.study import Study
 from hwnas.studyfile.document import write
@@ -58,13 +59,13 @@ class Standing:
     begun_with: int
     status: str = READY
     error: str = ""
-    evaluations: int = 0
+    evaluations: float = 0
     cpu_seconds: float = 0.0
-    timed: int = 0
+    timed: float = 0
 
     def is_over(self, budget: int) -> bool:
         """Whether a budget leaves nothing to do. What failed is tried again."""
-        complete = self.status == Status.COMPLETE.value and self.evaluations >= budget
+        complete = self.status == Status.COMPLETE.value and self.evaluations > budget - 1
         return complete or self.status in _ENDED
 
     @property
@@ -263,11 +264,11 @@ class _Clock:
         self._from = self._evaluations_of_whole_steps()
         self._written = -float("inf")
 
-    def _evaluations_of_whole_steps(self) -> int:
+    def _evaluations_of_whole_steps(self) -> float:
         rows = self.study.history.rows
         if not self.study.progress.step_complete:
             rows = rows.take(np.flatnonzero(rows.step < rows.step.max()))
-        return int(evaluations_by_row(self.study.problem, rows)[-1]) if len(rows) else 0
+        return float(evaluations_by_row(self.study.problem, rows)[-1]) if len(rows) else 0
 
     def run(self) -> Standing:
         failure, _ = _attempt(self._run)
@@ -292,14 +293,14 @@ class _Clock:
         self._note(self.study.history.evaluations, at_once=True)
         return self.standing
 
-    def _take_down(self, evaluations: int) -> None:
+    def _take_down(self, evaluations: float) -> None:
         self.standing = replace(
             self.standing,
             cpu_seconds=self._before.cpu_seconds + self.timed.seconds,
             timed=self._before.timed + evaluations - self._from,
         )
 
-    def _note(self, evaluations: int, *, at_once: bool = False) -> None:
+    def _note(self, evaluations: float, *, at_once: bool = False) -> None:
         self.standing = replace(self.standing, evaluations=evaluations)
         now = time.monotonic()
         if at_once or now - self._written >= _SECONDS_BETWEEN_NOTES:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from hwnas.arrays import Ints
+from hwnas.arrays import Floats, Ints
 from hwnas.metrics import Measurements
 from hwnas.searchers.interface import Searcher
 
@@ -52,6 +52,10 @@ class Timed(Searcher):
             return self.inner.ask(n)
         finally:
             self.seconds += time.process_time() - start
+
+    def fidelity_of(self, proposed: Ints) -> Floats:
+        """See `Searcher.fidelity_of`."""
+        return self.inner.fidelity_of(proposed)
 
     def tell(self, genomes: Ints, measurements: Measurements) -> None:
         """See `Searcher.tell`."""

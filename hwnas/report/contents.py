@@ -31,6 +31,7 @@ _OUTCOMES: Final = {
     Reason.CRASHED: "evaluator's process died",
     Reason.NOT_FINITE: "evaluator answered NaN or infinity",
     Reason.BROKEN: "evaluator's answer broke its contract",
+    Reason.LOW_FIDELITY: "measured at a lower fidelity",
 }
 
 
@@ -107,7 +108,7 @@ class Facts:
         evaluators: Who measured them.
         status: Why the study is not running.
         designs: How many designs were proposed and looked at.
-        evaluations: How many of them the budget counts.
+        evaluations: What the budget counts.
         budget: How many it allows.
         failures: Designs on which an evaluator failed.
         infeasible: Designs that are infeasible, violate a constraint, or have no finite
@@ -130,7 +131,7 @@ class Facts:
     evaluators: tuple[Measurer, ...]
     status: str
     designs: int
-    evaluations: int
+    evaluations: float
     budget: int
     failures: int
     infeasible: int
@@ -230,7 +231,7 @@ def facts(study: Study) -> Facts:
         evaluations=history.evaluations,
         budget=study.budget.evaluations,
         failures=history.failures,
-        infeasible=int((~satisfied & ~measured.failed).sum()),
+        infeasible=int((~satisfied & ~measured.failed & ~measured.partial).sum()),
         seconds=study.seconds,
         outcomes=_outcomes(study, satisfied),
         limits=_limits(study),

@@ -69,7 +69,7 @@ def points(study: Study, most: int = MOST_POINTS) -> Points:
     satisfied = problem.satisfied(measured)
     on_front = np.zeros(len(history), dtype=np.bool_)
     on_front[history.front] = True
-    finite = np.isfinite(values).all(axis=1)
+    finite = np.isfinite(values).all(axis=1) & ~measured.partial
     others = np.flatnonzero(finite & ~on_front)
     kept = thin(others, most - int(on_front.sum()), study.seed)
     front = history.front[np.lexsort((history.front, history.front_losses[:, 0]))]
@@ -78,7 +78,7 @@ def points(study: Study, most: int = MOST_POINTS) -> Points:
         _cloud(kept[satisfied[kept]], values),
         _cloud(kept[~satisfied[kept]], values),
         len(others) - len(kept),
-        int((~finite).sum()),
+        int((~finite & ~measured.partial).sum()),
     )
 
 

@@ -25,14 +25,14 @@ class Trace:
 
     Attributes:
         designs: How many rows the history had.
-        evaluations: How many of them the budget counts.
+        evaluations: What the budget had counted by then.
         hypervolume: The share of the yardstick's box that the front dominates.
         best: Per checkpoint the best value of each objective among the designs that meet all
             constraints, at rest; ``None`` where there is none yet.
     """
 
     designs: tuple[int, ...] = ()
-    evaluations: tuple[int, ...] = ()
+    evaluations: tuple[float, ...] = ()
     hypervolume: tuple[float, ...] = ()
     best: tuple[tuple[float | None, ...], ...] = ()
 
@@ -64,7 +64,7 @@ def trace(study: Study) -> Trace:
     signs = study.problem.signs
     counts = checkpoints(len(history), len(signs))
     replay = History(study.problem)
-    evaluations: list[int] = []
+    evaluations: list[float] = []
     hypervolumes: list[float] = []
     best: list[tuple[float | None, ...]] = []
     rows = history.rows

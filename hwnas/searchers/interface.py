@@ -66,12 +66,24 @@ class Searcher(ABC):
 
         Args:
             n: How many; at least 1. Where something is COSTLY and does not read the whole genome,
-                how many settings of what it reads: designs that share one may come along.
+                how many settings of what it reads: designs that share one may come along. One
+                that is to be measured at a lower fidelity counts for that share of one.
 
         Returns:
             Genomes, ``int64 (j, d)``; fewer than ``n`` (settings) only where the space runs out,
             none where it has. Inactive genes may have any value: tell the rows as they are.
         """
+
+    def fidelity_of(self, proposed: Ints) -> Floats:
+        """At which fidelity designs that it proposes are to be measured.
+
+        Args:
+            proposed: Rows of what `ask` gives at this moment, ``int64 (j, d)``.
+
+        Returns:
+            One of `Problem.fidelities` each, ``(j,)``; 1 unless the searcher knows better.
+        """
+        return np.ones(len(proposed))
 
     def tell(self, genomes: Ints, measurements: Measurements) -> None:
         """Learns what designs measured.
@@ -80,7 +92,8 @@ class Searcher(ABC):
 
         Args:
             genomes: ``int64 (n, d)``.
-            measurements: ``n`` rows with the problem's metrics.
+            measurements: ``n`` rows with the problem's metrics; rows of a lower fidelity count
+                neither as designs that were met nor for the front.
 
         Raises:
             SearcherError: The numbers of rows differ.
@@ -92,7 +105,11 @@ class Searcher(ABC):
                 rule="one row of measurements per genome",
                 given=f"{len(genomes)} and {len(measurements)}",
             )
-        self.told.add(self.problem.space.check(genomes), measurements)
+        checked = self.problem.space.check(genomes)
+        whole = measurements.fidelity >= 1
+        if not whole.all():
+            checked, measurements = checked[whole], measurements.take(whole)
+        self.told.add(checked, measurements)
 
     def remaining(self) -> float | None:
         """An upper bound on the hypervolume still to be gained, as a share of what is reached.

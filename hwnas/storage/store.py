@@ -2,8 +2,8 @@
 
 One trial per design. Its parameters are the active genes, its values the objectives, its user
 attributes the metrics; constraints are stored as Optuna stores them. A design without values is a
-FAIL trial with the reason. What only hwnas needs (step, position, sleeping genes) is in one system
-attribute.
+FAIL trial with the reason, and one that was measured at a lower fidelity a PRUNED trial. What only
+hwnas needs (step, position, sleeping genes) is in one system attribute.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -158,18 +159,18 @@ class StudyStore:
             if key.startswith(_BOUND):
                 evaluations, remaining, confidence = value
                 step = int(key.removeprefix(_BOUND))
-                found.append(Bound(step, int(evaluations), float(remaining), float(confidence)))
+                found.append(Bound(step, evaluations, float(remaining), float(confidence)))
         return sorted(found, key=lambda bound: bound.step)
 
-    def note_checks(self, at: Sequence[int]) -> None:
+    def note_checks(self, at: Sequence[float]) -> None:
         """Keeps after how many evaluations each a measurement was checked."""
         with _readable(self.target), self._batch():
             study_id = self._storage.get_study_id_from_name(self.name)
             self._storage.set_study_system_attr(study_id, _CHECKED, list(at))
 
-    def checks(self) -> list[int]:
+    def checks(self) -> list[float]:
         """After how many evaluations each a measurement was checked."""
-        return [int(at) for at in self._attributes().get(_CHECKED, ())]
+        return list(self._attributes().get(_CHECKED, ()))
 
     def _attributes(self) -> dict[str, Any]:
         with _readable(self.target):
@@ -258,7 +259,7 @@ def _trials(problem: Problem, block: Block) -> list[FrozenTrial]:
         trial = FrozenTrial(
             number=-1,
             trial_id=-1,
-            state=TrialState.COMPLETE if complete[i] else TrialState.FAIL,
+            state=_state(complete[i], block.measurements.partial[i]),
             value=None,
             values=[float(v) for v in values[i]] if complete[i] else None,
             datetime_start=now,
@@ -273,12 +274,21 @@ def _trials(problem: Problem, block: Block) -> list[FrozenTrial]:
     return trials
 
 
+def _state(complete: bool, partial: bool) -> TrialState:
+    """Optuna's word for a trial that was not measured to the end is pruned."""
+    if complete:
+        return TrialState.COMPLETE
+    return TrialState.PRUNED if partial else TrialState.FAIL
+
+
 def _user_attributes(measurements: Measurements, i: int) -> dict[str, Any]:
     attributes: dict[str, Any] = {
         name: float(column[i])
         for name, column in measurements.columns.items()
         if math.isfinite(column[i])
     }
+    if measurements.fidelity[i] < 1:
+        attributes["fidelity"] = float(measurements.fidelity[i])
     if measurements.reason[i]:
         attributes["reason"] = Reason(int(measurements.reason[i])).name.lower()
     if measurements.notes[i]:
@@ -297,6 +307,8 @@ def _system_attributes(
         "at": float(block.at[i]),
         "reason": int(block.measurements.reason[i]),
     }
+    if block.measurements.fidelity[i] < 1:
+        own["fidelity"] = float(block.measurements.fidelity[i])
     if not np.array_equal(block.genomes[i], canonical):
         own["genome"] = [int(index) for index in block.genomes[i]]
     attributes: dict[str, Any] = {RECORD: own}
@@ -346,6 +358,9 @@ def _block(problem: Problem, trials: Sequence[FrozenTrial], where: str) -> Block
         columns,
         reason=reason,
         notes=[str(trial.user_attrs.get("note", "")) for trial in trials],
+    )
+    measurements = replace(
+        measurements, fidelity=np.array([e.get("fidelity", 1.0) for e in own], dtype=np.float64)
     )
     step, position, asked, size = np.array([[e[key] for key in _PLACE] for e in own]).T
     at = np.array([e["at"] for e in own], dtype=np.float64)

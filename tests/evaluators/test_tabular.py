@@ -449,3 +449,42 @@ def test_published_macro_networks(shared):
     answer = evaluator.evaluate(Designs(space, space.rows()))
     assert answer.feasible.all()
     assert answer["error"][0] == pytest.approx(1 - 0.45363332)
+
+
+def test_shorter_evaluations_have_columns_of_their_own(path):
+    tabular = Tabular(
+        path=path, keys=KEYS, metrics={"error": ACCURACY}, fidelities={0.1: {"error": "again"}}
+    )
+    assert tabular.fidelities == (0.1, 1.0)
+    for i, design in enumerate(DESIGNS):
+        whole = tabular.evaluate(DESIGNS[i : i + 1])
+        early = tabular.evaluate(DESIGNS[i : i + 1], 0.1)
+        depth, bits = design.config.get("net.depth", 2), design["quant.bits"]
+        assert early.feasible[0] == (depth != 8)
+        if depth != 8:
+            assert early["error"][0] == pytest.approx(1 - (52.0 + 3 * depth + bits) / 100)
+        assert whole.feasible[0] == (not isinstance(looked_up(design), str))
+    alone = Tabular(path=path, keys=KEYS, metrics={"error": ACCURACY})
+    assert tabular.version != alone.version
+    for check in evaluator_checks():
+        check(EvaluatorSubject(tabular, SPACE))
+
+
+@pytest.mark.parametrize(
+    ("fidelities", "where"),
+    [
+        ({1.0: {"error": "again"}}, "fidelities"),
+        ({0.0: {"error": "again"}}, "fidelities"),
+        ({0.1: {}}, "fidelities.0.1"),
+        ({0.1: {"error": "again", "loss": "time"}}, "fidelities.0.1"),
+    ],
+)
+def test_fidelities_that_are_none_are_refused(csv, fidelities, where):
+    with pytest.raises(ProblemError) as refused:
+        Tabular(path=csv(frame()), keys=KEYS, metrics={"error": ACCURACY}, fidelities=fidelities)
+    assert refused.value.where == where
+
+
+def test_a_fidelity_that_the_table_has_not_is_refused(csv):
+    with pytest.raises(ProblemError, match="no fidelity 0.5"):
+        Tabular(path=csv(frame()), keys=KEYS, metrics={"error": ACCURACY}).evaluate(DESIGNS, 0.5)
