@@ -11,23 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hwnas import plugins, yardstick
-from hwnas.arrays import Floats, Ints
+from hwnas.arrays import Ints
 from hwnas.budget import Budget
 from hwnas.differences import difference
-from hwnas.errors import (
-    ProblemError,
-    RunDirectoryError,
-    SearcherError,
-    StorageError,
-    TooManyFailuresError,
-)
-from hwnas.evaluation.interface import Chunk, collect
+from hwnas.errors import ProblemError, RunDirectoryError
+from hwnas.evaluation.interface import collect
 from hwnas.execution import executed
+from hwnas.failures import FailureGuard
 from hwnas.front import Front
 from hwnas.history import Block, History
-from hwnas.metrics import Measurements, Reason
 from hwnas.problem import Problem
 from hwnas.progress import UNKNOWN, Bound, Progress, Status
+from hwnas.proposal import Proposal
 from hwnas.searchers.choice import check_certifies, usual
 from hwnas.searchers.interface import Searcher
 from hwnas.spotcheck import SpotCheck
@@ -40,7 +35,6 @@ if TYPE_CHECKING:
 
 _FORMAT: Final = 1
 _IDLE_STEPS: Final = 50
-_FAILED_IN_A_ROW: Final = 10
 
 
 class Study:
@@ -114,7 +108,7 @@ class Study:
         self.asked_batch = batch
         self._note_text = note
         self.options = dict(options or {})
-        self._failed_in_a_row = 0
+        self._guard = FailureGuard(self.history, name)
         self._idle_steps = 0
         self._exhausted = False
         self._seconds_before = 0.0
@@ -308,64 +302,40 @@ class Study:
             if self._costly is not None:
                 self._costly.close()
         self._seconds_before = self.seconds
-        if 0 < len(self.history) == self.history.failures:
-            raise self._too_many_failures(len(self.history))
+        self._guard.conclude()
 
     def _step(self, started: float) -> Iterator[Progress]:
         left = int(self.budget.evaluations - self.history.evaluations)
         asked = min(self.batch, max(left, 1))
         if self._unfinished is not None:
             asked = int(self._unfinished.asked[0])
-        genomes = self.searcher.ask(asked)
-        if not len(genomes):
+        proposal = Proposal.of(self.searcher, asked, self._steps_told)
+        if not len(proposal):
             self._exhausted = True
             return
-        self._check_again(genomes)
+        proposal.check_again(self._unfinished, self._store.target if self._store else "")
         before, rows_before = self.history.evaluations, len(self.history)
-        fidelity = self._fidelity_of(genomes)
-        parts = self._measured_before(genomes, fidelity)
-        missing = np.setdiff1d(np.arange(len(genomes)), parts[0][0])
-        for positions, measured in self._measured(genomes, missing, fidelity):
-            block = self._block(genomes, positions, measured, asked, time.monotonic() - started)
-            self._keep(block)
+        parts = [proposal.known(self.history, self._unfinished)]
+        missing = np.setdiff1d(np.arange(len(proposal)), parts[0][0])
+        for positions, measured in proposal.measured(missing, self._costly, self.seed):
+            self._keep(proposal.block(positions, measured, time.monotonic() - started))
             parts.append((positions, measured))
-            self._guard(measured)
+            self._guard.watch(measured)
             if self.status is Status.OUT_OF_TIME:
                 # The step stays unfinished: a longer run proposes it again and goes on with it.
                 yield self._progress(complete=False)
                 return
-            if sum(len(done) for done, _ in parts) < len(genomes):
+            if sum(len(done) for done, _ in parts) < len(proposal):
                 yield self._progress(complete=False)
         self._check_reads(np.arange(rows_before, len(self.history)))
         metrics = tuple(self.problem.metrics.values())
-        self.searcher.tell(genomes, collect(metrics, len(genomes), parts))
+        self.searcher.tell(proposal.genomes, collect(metrics, len(proposal), parts))
         self._steps_told += 1
         self._unfinished = None
         self._idle_steps = 0 if self.history.evaluations > before else self._idle_steps + 1
         self._fix_yardstick()
         self._certify()
         yield self._progress(complete=True)
-
-    def _fidelity_of(self, genomes: Ints) -> Floats:
-        """At which fidelity the searcher wants its designs measured, ``(n,)``."""
-        fidelity = self.searcher.fidelity_of(genomes)
-        strange = np.setdiff1d(fidelity, self.problem.fidelities)
-        if strange.size:
-            raise SearcherError(
-                f"{self.searcher.name} asks for a fidelity that nobody can measure at",
-                rule="fidelities of the problem: " + ", ".join(map(str, self.problem.fidelities)),
-                given=str(strange[0]),
-                cure="mend the searcher: its conformance suite (hwnas check) says where",
-            )
-        return fidelity
-
-    def _measured(self, genomes: Ints, rows: Ints, fidelity: Floats) -> Iterator[Chunk]:
-        """Measures some of the designs, each at its fidelity, the cheapest first."""
-        for share in np.unique(fidelity[rows]):
-            some = rows[fidelity[rows] == share]
-            designs = self.problem.designs(genomes[some], self.seed)
-            for places, measured in self.problem.stream(designs, self._costly, float(share)):
-                yield some[places], measured
 
     def _check_reads(self, rows: Ints) -> None:
         spot = self._spot
@@ -386,53 +356,10 @@ class Study:
         if self._store is not None:
             self._store.certify([self._bound])
 
-    def _measured_before(self, genomes: Ints, fidelity: Floats) -> list[Chunk]:
-        """What need not be measured: an interrupted step's rows, and designs known already."""
-        rows = self.history.row_of(genomes, fidelity)
-        known = rows >= 0
-        if not all(e.deterministic for e in self.problem.evaluators):
-            known[:] = False
-            if self._unfinished is not None:
-                known[self._unfinished.position] = True
-        positions = np.flatnonzero(known)
-        if not positions.size:
-            metrics = tuple(self.problem.metrics.values())
-            return [(positions, Measurements.nothing(metrics, 0, Reason.NONE))]
-        return [(positions, self.history.rows.measurements.take(rows[positions]))]
-
-    def _block(
-        self, genomes: Ints, positions: Ints, measured: Measurements, asked: int, at: float
-    ) -> Block:
-        def everywhere(value: int) -> Ints:
-            return np.full(len(positions), value, dtype=np.int64)
-
-        return Block(
-            genomes[positions],
-            measured,
-            everywhere(self._steps_told),
-            positions,
-            everywhere(asked),
-            everywhere(len(genomes)),
-            np.full(len(positions), round(at, 3)),
-        )
-
     def _keep(self, block: Block) -> None:
         if self._store is not None:
             self._store.append(self.problem, block)
         self.history.add(block)
-
-    def _check_again(self, genomes: Ints) -> None:
-        """A step that was cut off must be proposed again as it was."""
-        if self._unfinished is None:
-            return
-        again = genomes[self._unfinished.position]
-        if not np.array_equal(again, self._unfinished.genomes):
-            raise StorageError(
-                "the interrupted step cannot be continued",
-                where=self._store.target if self._store else "",
-                rule="a searcher proposes the same again for the same history",
-                cure="was the searcher changed since? start anew, or go back to its old version",
-            )
 
     def _fix_yardstick(self) -> None:
         """Fixes the hypervolume's box on the first designs, if it could not be fixed before.
@@ -452,25 +379,6 @@ class Study:
         self._record["yardstick"] = self.yardstick.to_json()
         if self._store is not None:
             self._store.update(self._record)
-
-    def _guard(self, measured: Measurements) -> None:
-        for failed in measured.failed:
-            self._failed_in_a_row = self._failed_in_a_row + 1 if failed else 0
-        if self._failed_in_a_row >= _FAILED_IN_A_ROW:
-            raise self._too_many_failures(self._failed_in_a_row)
-
-    def _too_many_failures(self, n: int) -> TooManyFailuresError:
-        measurements = self.history.rows.measurements
-        notes = [measurements.notes[i] for i in np.flatnonzero(measurements.failed)]
-        most = max(set(notes), key=notes.count, default="")
-        return TooManyFailuresError(
-            f"{n} evaluations in a row failed, so the study gives up",
-            where=f"study {self.name!r}, evaluators {', '.join(self._record['evaluators'])}",
-            rule="an evaluator measures, or says that a design is infeasible",
-            given=f"{notes.count(most)} times: {most}",
-            cure="mend the evaluator (hwnas check runs its conformance suite); what was measured "
-            "is kept",
-        )
 
     def _progress(self, *, complete: bool) -> Progress:
         box = self.yardstick
