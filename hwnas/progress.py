@@ -102,7 +102,9 @@ class Progress:
 
     @property
     def seconds_left(self) -> float:
-        """An estimate from the speed so far; NaN at the start."""
+        """An estimate from the speed so far; NaN at the start, 0 once nothing much is left."""
+        if self.budget.gain is not None and self.remaining < self.budget.gain:
+            return 0.0
         if not self.evaluations:
             return float("nan")
         each = self.seconds / self.evaluations
