@@ -14,8 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from evaluators.dataflows import OPERANDS, SCRATCHPADS, Arrays, Gemms, flows_of, numbers_of
-from evaluators.systolic_costs import FLOWS, cost_of, pe_of
+from evaluators.dataflows import SCRATCHPADS, Arrays, Gemms, flows_of, numbers_of
+from evaluators.systolic_costs import FLOWS, LayerCosts, cost_of, pe_of
 from evaluators.technology import Technology
 from hwnas.arrays import Bools, Floats, Ints
 from hwnas.design import Designs, LayerTable
@@ -24,7 +24,23 @@ from hwnas.space import unique
 
 _SHAPE: Final = ("operator", "N", "K", "C", "P", "Q", "R", "S", "stride", "groups")
 _BITS: Final = ("weight_bits", "activation_bits")
-_KEPT: Final = ("latency", "energy", "cycles", "dram_bytes", "macs", "lacks")
+_NEEDS: Final = {
+    "energy": ("energy", "latency"),
+    "latency": ("latency",),
+    "cycles": ("cycles",),
+    "dram_bytes": ("dram_bytes",),
+    "utilization": ("macs", "cycles"),
+}
+"""What is summed over layers for each metric."""
+_COSTS: Final[dict[str, Callable[[LayerCosts], Floats]]] = {
+    "energy": lambda part: part.energy_mac + part.energy_sram + part.energy_dram,
+    "cycles": lambda part: part.cycles,
+    "dram_bytes": lambda part: part.dram_bytes,
+    "macs": lambda part: part.macs,
+    "lacks": lambda part: part.lacks_ifmap + part.lacks_filter + part.lacks_ofmap,
+}
+_SPEEDS: Final = ("bandwidth", "clock", "leakage")
+"""What dynamic energy, cycles and traffic do not depend on."""
 _BYTES: Final = 256 << 20
 """What the costs of layers may take; beyond, they are forgotten and computed again."""
 _CELLS: Final = 16_384
@@ -44,18 +60,14 @@ def multisets(table: LayerTable, *, with_cells: bool) -> list[bytes]:
     names = (*_SHAPE, *_BITS, *(("cell",) if with_cells else ()))
     rows = np.stack([getattr(table, name) for name in names], axis=1)
     first, which = unique(rows)
-    order = np.lexsort((which, table.design))
-    kinds, designs = which[order], table.design[order]
-    new = np.r_[True, (np.diff(kinds) != 0) | (np.diff(designs) != 0)] if len(kinds) else []
-    starts = np.flatnonzero(new)
-    counts = np.diff(np.r_[starts, len(kinds)])
-    entries = np.concatenate([rows[first[kinds[starts]]], counts[:, None]], axis=1)
+    pairs, counts = np.unique(table.design * len(first) + which, return_counts=True)
+    designs, kinds = np.divmod(pairs, max(1, len(first)))
+    entries = np.concatenate([rows[first[kinds]], counts[:, None]], axis=1)
     # Kinds are sorted by their rows, so equal multisets are equal sequences of entries.
-    bounds = np.searchsorted(designs[starts], np.arange(table.n + 1))
-    return [
-        hashlib.blake2b(entries[a:b].tobytes(), digest_size=16).digest()
-        for a, b in pairwise(bounds)
-    ]
+    width = entries.shape[1] * entries.itemsize
+    bounds = (np.searchsorted(designs, np.arange(table.n + 1)) * width).tolist()
+    data = entries.tobytes()
+    return [hashlib.blake2b(data[a:b], digest_size=16).digest() for a, b in pairwise(bounds)]
 
 
 class SystolicGrid:
@@ -81,8 +93,19 @@ class SystolicGrid:
         self.arrays = Arrays.of(numbers, nothing, technology)
         self.pes = self.arrays.rows * self.arrays.columns
         self.sram_area = sum((technology.sram_area(numbers[name]) for name in SCRATCHPADS), nothing)
+        self._kept = tuple(dict.fromkeys(("lacks", *(k for n in names for k in _NEEDS.get(n, ())))))
+        # Without latency, arrays that differ only in how fast they are cost the same.
+        slow = [column for name, column in vars(self.arrays).items() if name not in _SPEEDS]
+        _, self._first, alike = np.unique(
+            np.stack([*slow, self.flows]), axis=1, return_index=True, return_inverse=True
+        )
+        self._alike: Ints = alike.reshape(-1)
         self._place: dict[bytes, int] = {}
-        self._tables = {name: np.empty((0, len(inner))) for name in _KEPT}
+        self._tables = {
+            name: np.empty((0, len(inner) if name == "latency" else len(self._first)))
+            for name in self._kept
+        }
+        self._lacking: Bools = np.zeros(0, dtype=np.bool_)
 
     def __call__(self, outer: Designs) -> Grid:
         """Measures ``o`` networks, bits included, on all arrays; see `against`."""
@@ -94,60 +117,91 @@ class SystolicGrid:
         counts = np.bincount(table.design * len(first) + which, minlength=len(outer) * len(first))
         often = counts.reshape(len(outer), len(first)).astype(np.float64)
         pe = pe_of(table, gemms, self.technology)
+        sums = {name: self._summed(often, places, name) for name in self._kept if name != "lacks"}
 
-        def total(name: str) -> Floats:
-            summed: Floats = often @ self._tables[name][places]
-            return summed
+        def energy() -> Floats:
+            whole: Floats = pe.leakage[:, None] * self.pes
+            whole += self.arrays.leakage
+            whole *= sums["latency"]
+            whole += sums["energy"]
+            return whole
 
         answers: dict[str, Callable[[], Floats]] = {
-            "energy": lambda: (
-                total("energy")
-                + total("latency") * (pe.leakage[:, None] * self.pes + self.arrays.leakage)
-            ),
-            "latency": lambda: total("latency"),
+            "energy": energy,
+            "latency": lambda: sums["latency"],
             "area": lambda: pe.area[:, None] * self.pes + self.sram_area,
-            "cycles": lambda: total("cycles"),
-            "dram_bytes": lambda: total("dram_bytes"),
-            "utilization": lambda: total("macs") / np.maximum(total("cycles") * self.pes, 1.0),
+            "cycles": lambda: sums["cycles"],
+            "dram_bytes": lambda: sums["dram_bytes"],
+            "utilization": lambda: sums["macs"] / np.maximum(sums["cycles"] * self.pes, 1.0),
         }
         columns = {name: answer() for name, answer in answers.items() if name in self.names}
-        feasible: Bools = total("lacks") == 0
-        for column in columns.values():
-            column[~feasible] = np.nan
+        feasible: Bools = np.ones((len(outer), len(self.pes)), dtype=np.bool_)
+        lacking = self._lacking[places]
+        if lacking.any():
+            feasible = self._summed(often[:, lacking], places[lacking], "lacks") == 0
+            for column in columns.values():
+                column[~feasible] = np.nan
         return Grid(columns, feasible)
+
+    def _summed(self, often: Floats, places: Ints, name: str) -> Floats:
+        """Costs summed over the layers of each network, ``(o, i)``.
+
+        Networks have few of all layers. Each sum is taken in the order of the network's own layers,
+        so that it does not depend on which other networks are measured.
+        """
+        from scipy.sparse import csr_array
+
+        network, layer = np.nonzero(often)
+        starts = np.searchsorted(network, np.arange(len(often) + 1))
+        shape = len(often), len(self._place)
+        matrix = csr_array((often[network, layer], places[layer], starts), shape=shape)
+        summed: Floats = matrix @ self._tables[name]
+        return summed if name == "latency" else summed[:, self._alike]
 
     def _costed(self, names: list[bytes], gemms: Gemms, rows: Ints) -> Ints:
         """Where the costs of some layers stand, which are computed if need be."""
         new = [j for j, name in enumerate(names) if name not in self._place]
         if new:
-            each = len(_KEPT) * 8 * max(1, len(self.pes))
+            each = 8 * max(1, sum(table.shape[1] for table in self._tables.values()))
             if (len(self._place) + len(new)) * each > _BYTES and self._place:
                 self._place.clear()
                 self._tables = {k: column[:0] for k, column in self._tables.items()}
                 new = list(range(len(names)))
             costs = self._costs(gemms.pick(rows[new]), len(new))
-            self._tables = {k: np.concatenate([self._tables[k], costs[k]]) for k in _KEPT}
+            self._tables = {k: np.concatenate([self._tables[k], costs[k]]) for k in self._kept}
+            self._lacking = np.asarray(self._tables["lacks"].any(axis=1))
             for j in new:
                 self._place[names[j]] = len(self._place)
         return np.array([self._place[name] for name in names], dtype=np.int64)
 
     def _costs(self, gemms: Gemms, n: int) -> dict[str, Floats]:
-        found = {name: np.empty((n, len(self.pes))) for name in _KEPT}
+        """What layers cost on the different arrays; latency on all of them, at their speeds."""
+        names = {*self._kept, "cycles", "dram_bytes"} - {"latency"}
+        found = {name: np.empty((n, len(self._first))) for name in names}
         step = max(1, _CELLS // max(1, n))
         for code, dataflow in enumerate(FLOWS):
-            alike = np.flatnonzero(self.flows == code)
+            alike = np.flatnonzero(self.flows[self._first] == code)
             for start in range(0, len(alike), step):
                 some = alike[start : start + step]
                 part = cost_of(
                     gemms.pick(np.arange(n)[:, None]),
-                    self.arrays.pick(some),
+                    self.arrays.pick(self._first[some]),
                     dataflow,
                     self.technology,
                     self.overlap,
                 )
-                dynamic = part.energy_mac + part.energy_sram + part.energy_dram
-                lacks = sum(getattr(part, f"lacks_{operand}") for operand in OPERANDS)
-                values = (part.latency, dynamic, part.cycles, part.dram_bytes, part.macs, lacks)
-                for name, value in zip(_KEPT, values, strict=True):
-                    found[name][:, some] = value
-        return found
+                for name, column in found.items():
+                    column[:, some] = _COSTS[name](part)
+        if "latency" in self._kept:
+            found["latency"] = self._latency(found["cycles"], found["dram_bytes"])
+        return {name: found[name] for name in self._kept}
+
+    def _latency(self, cycles: Floats, traffic: Floats) -> Floats:
+        """As `cost_of` has it, at the clock and the bandwidth of each array, ``(n, i)``."""
+        latency = np.empty((len(cycles), len(self.pes)))
+        for layer, longer in enumerate(latency):
+            compute = cycles[layer, self._alike] / self.arrays.clock
+            dram = traffic[layer, self._alike] / self.arrays.bandwidth
+            np.maximum(compute, dram, out=longer)
+            longer += (1.0 - self.overlap) * np.minimum(compute, dram)
+        return latency

@@ -105,7 +105,8 @@ def _parquet(path: Path, wanted: Wanted) -> Raw:
         raise MissingExtraError(
             "reading parquet files needs the package 'pyarrow', which is not installed",
             where=str(path),
-            cure="pip install pyarrow, or write the table as .csv or .npz",
+            rule="pyarrow belongs to the extra hwnas[table]",
+            cure="pip install 'hwnas[table]', or write the table as .csv or .npz",
         ) from error
     _check_columns(path, wanted.columns, parquet.read_schema(path).names)
     table = parquet.read_table(path, columns=wanted.columns)

@@ -11,21 +11,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
+from itertools import pairwise
 
 import numpy as np
 
 from hwnas.arrays import Bools, Floats, Ints
+from hwnas.cost_classes import CostClasses
 from hwnas.design.designs import Designs
 from hwnas.evaluation.grid import Grid
 from hwnas.evaluation.interface import Evaluator
 from hwnas.evaluation.pairing import Against, against
 from hwnas.problem import Problem, nondominated
-from hwnas.space import Space, keys, unique
+from hwnas.space import Space, unique
 from hwnas.space.operators import crossover, mutate
 
 _ENUMERABLE = 20_000
 _CELLS = 1_000_000
 """Cells of a grid in memory at a time."""
+_BINS = 32
 _REPRESENTATIVES = 16
 _LAYERS = 20
 _ENOUGH = 400
@@ -54,7 +57,7 @@ class InnerFronts:
     """The inner fronts of a problem, computed when asked for, once per cost class.
 
     A cost class are outer designs whose inner objectives coincide for every inner design: see
-    `Evaluator.fingerprints`.
+    `hwnas.cost_classes`.
 
     Args:
         problem: The problem.
@@ -103,8 +106,12 @@ class InnerFronts:
         self.exact = self.size <= limit
         self.fronts: list[InnerFront] = []
         self.failure = ""
-        self._label_of: dict[tuple[bytes, ...], int] = {}
-        self._marks: list[dict[bytes, bytes]] = [{} for _ in self.outer_parts]
+        self._label_of: dict[int, int] = {}
+
+    @cached_property
+    def classes(self) -> CostClasses:
+        """The cost classes of outer designs."""
+        return CostClasses(self.problem.space, self.outer_parts, self.evaluators)
 
     @cached_property
     def outer_space(self) -> Space:
@@ -140,44 +147,18 @@ class InnerFronts:
         Args:
             outer: ``int64 (o, d_o)``.
         """
-        marks = self.marks(outer)
-        new: dict[tuple[bytes, ...], int] = {}
-        for row, mark in enumerate(marks):
-            if mark not in self._label_of:
-                new.setdefault(mark, row)
-        self._add(new, outer)
-        return np.array([self._label_of[mark] for mark in marks], dtype=np.int64)
+        numbers, first, which = np.unique(
+            self.classes.of(outer), return_index=True, return_inverse=True
+        )
+        new = [i for i, number in enumerate(numbers.tolist()) if number not in self._label_of]
+        if new:
+            order = self.classes.grouped(numbers[new])
+            rows = zip(numbers[new][order].tolist(), first[new][order].tolist(), strict=True)
+            self._add(dict(rows), outer)
+        labels = np.array([self._label_of[number] for number in numbers.tolist()], dtype=np.int64)
+        return labels[which]
 
-    def marks(self, outer: Ints) -> list[tuple[bytes, ...]]:
-        """A hashable key per outer design, equal within a cost class."""
-        if not self.evaluators:
-            return [()] * len(outer)
-        outer = self.outer_space.canonical(outer)
-        # Designs may differ in which genes of other parts they wake up, whatever they cost alone.
-        deciding = np.concatenate([outer, self.outer_space.active(outer)], axis=1)
-        whole = [keys(deciding[:, self._deciding])]
-        for place, part in enumerate(self.outer_parts if self.evaluators else ()):
-            rows = outer[:, self.outer_space.columns_of(part)]
-            names, known = keys(rows), self._marks[place]
-            new = [i for i in unique(rows)[0] if names[i] not in known]
-            if new:
-                designs = Designs(self.outer_space.part(part), rows[new])
-                marks = zip(*(e.fingerprints(designs) for e in self.evaluators), strict=True)
-                for i, mark in zip(new, marks, strict=True):
-                    known[names[i]] = b"".join(len(m).to_bytes(4) + m for m in mark)
-            whole.append([known[name] for name in names])
-        return list(zip(*whole, strict=True))
-
-    @cached_property
-    def _deciding(self) -> Ints:
-        """Columns of outer values, then of activities, that conditions of other parts look at."""
-        space = self.problem.space
-        part = {gene.name: gene.part for gene in space.genes}
-        asked = {w.gene for g in space.genes for w in g.when if part[w.gene] != g.part}
-        where = np.flatnonzero([name in asked for name in self.outer_space.names])
-        return np.concatenate([where, where + len(self.outer_space)])
-
-    def _add(self, new: dict[tuple[bytes, ...], int], outer: Ints) -> None:
+    def _add(self, new: dict[int, int], outer: Ints) -> None:
         names, rows = list(new), np.array(list(new.values()), dtype=np.int64)
         step = max(1, _CELLS // max(1, len(self.inner_rows)))
         for start in range(0, len(rows), step):
@@ -208,14 +189,15 @@ class InnerFronts:
                 usable &= self.problem.constraints[j].violation(whole.columns) <= 0
             for place in range(len(self.objectives)):
                 usable &= np.isfinite(losses[place])
-        losses[:, ~usable] = np.inf
+        if not usable.all():
+            losses[:, ~usable] = np.inf
         return losses, usable
 
     def genomes(self, outer: Ints, places: Ints) -> Ints:
         """The whole genomes of one outer design with some inner ones, ``int64 (j, d)``.
 
         Args:
-            outer: ``int64 (d_o,)``.
+            outer: ``int64 (d_o,)``, or one for each inner design, ``(j, d_o)``.
             places: Rows among `inner_rows`, ``(j,)``.
         """
         rows = np.zeros((len(places), len(self.problem.space)), dtype=np.int64)
@@ -276,14 +258,47 @@ def _fronts(losses: Floats, usable: Bools) -> list[InnerFront]:
     if not len(losses):
         firsts = (np.flatnonzero(row)[:1] for row in usable)
         return [InnerFront(first, np.empty((len(first), 0))) for first in firsts]
+    if len(losses) <= 2:
+        return _planar(losses)
+    alive = _undominated_by_pivots(losses, _scales(losses)[1], range(len(losses) + 1))
     fronts = []
-    for row, alive in enumerate(_undominated_by_pivots(losses)):
-        places = np.flatnonzero(alive)
+    for row, left in enumerate(alive):
+        places = np.flatnonzero(left)
         some = np.ascontiguousarray(losses[:, row, places].T)
         kept = nondominated(some)
         kept = kept[np.sort(unique_rows(some[kept]))]
         fronts.append(InnerFront(places[kept], some[kept]))
     return fronts
+
+
+def _planar(losses: Floats) -> list[InnerFront]:
+    """The fronts of one or two objectives, ``(f, o, i)``, of all rows in one pass.
+
+    Sorted by the first objective, what stays has less of the last one than everything before it.
+    """
+    low, weight = _scales(losses)
+    alive = _undominated_by_pivots(losses, weight, [len(losses)])
+    flat = np.flatnonzero(alive)
+    rows, places = np.divmod(flat, alive.shape[1])
+    first, last = losses[0].reshape(-1)[flat], losses[-1].reshape(-1)[flat]
+    # What has a smaller first objective by a bin, and no more of the last one, dominates.
+    bins = np.minimum((first - low[0, rows]) * (_BINS * weight[0, rows]), _BINS).astype(np.int64)
+    bins += rows * (_BINS + 2)
+    best = np.full((len(alive), _BINS + 2), np.inf)
+    np.minimum.at(best.reshape(-1), bins + 1, last)
+    np.minimum.accumulate(best, axis=1, out=best)
+    left = np.flatnonzero(last < best.reshape(-1)[bins])
+    rows, places, first, last = rows[left], places[left], first[left], last[left]
+    order = np.lexsort((last, first, rows))
+    values, rank = np.unique(last, return_inverse=True)
+    # All of a row rank below all rows before it, so that minima begin anew with each row.
+    height = rank.reshape(-1)[order] - (len(values) + 1) * rows[order]
+    lowest = np.minimum.accumulate(height)
+    kept = np.sort(order[np.r_[True, height[1:] < lowest[:-1]][: len(order)]])
+    ends = np.searchsorted(rows[kept], np.arange(len(alive) + 1)).tolist()
+    places = places[kept]
+    cells = np.ascontiguousarray(losses[:, rows[kept], places].T)
+    return [InnerFront(places[a:b], cells[a:b]) for a, b in pairwise(ends)]
 
 
 def _layers(losses: Floats, usable: Bools) -> Ints:
@@ -303,19 +318,32 @@ def _layers(losses: Floats, usable: Bools) -> Ints:
     return found
 
 
-def _undominated_by_pivots(losses: Floats) -> Bools:
-    """Most of what is dominated falls to a few good compromises, ``bool (o, i)``: what is left."""
-    f, o, i = losses.shape
-    alive: Bools = np.isfinite(losses[0])
+def _scales(losses: Floats) -> tuple[Floats, Floats]:
+    """Of each objective in each row, its least value and about the inverse of its span, ``(f, o)``.
+
+    The span is that of some of the cells.
+    """
     low = losses.min(axis=2)
-    some = losses[:, :, :: max(1, i // 64)]
+    some = losses[:, :, :: max(1, losses.shape[2] // 64)]
     with np.errstate(invalid="ignore"):
         span = np.where(np.isfinite(some), some, -np.inf).max(axis=2) - low
-        weight = 1.0 / np.where(np.isfinite(span) & (span > 0), span, 1.0)
-    for heavy in range(f + 1):
+    return low, 1.0 / np.where(np.isfinite(span) & (span > 0), span, 1.0)
+
+
+def _undominated_by_pivots(losses: Floats, weight: Floats, heavy: Iterable[int]) -> Bools:
+    """Most of what is dominated falls to a few good compromises, ``bool (o, i)``: what is left.
+
+    Args:
+        losses: ``(f, o, i)``.
+        weight: See `_scales`.
+        heavy: Which objective counts most, per compromise; ``f`` is none of them.
+    """
+    f, o, i = losses.shape
+    alive: Bools = np.isfinite(losses[0])
+    for one in heavy:
         score = np.zeros((o, i))
         for j in range(f):
-            score += losses[j] * (weight[j] * (4.0 if j == heavy else 1.0))[:, None]
+            score += losses[j] * (weight[j] * (4.0 if j == one else 1.0))[:, None]
         pivot = np.argmin(score, axis=1)
         worse = np.ones((o, i), dtype=np.bool_)
         for j in range(f):

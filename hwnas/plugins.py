@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ _EXTRA_OF_MODULE: Final = {
     "torch": "torch",
     "xgboost": "xgboost",
     "optuna_dashboard": "dashboard",
+    "pyarrow": "table",
 }
 
 
@@ -30,6 +32,9 @@ def available(group: str) -> dict[str, EntryPoint]:
 
 def load(group: str, name: str) -> Any:
     """Imports a plug-in by name.
+
+    One that needs an optional package which it does not import itself (a library does, later)
+    names the module in an attribute ``needs``, a tuple, so that this is known before it is used.
 
     Args:
         group: One of `GROUPS`.
@@ -56,6 +61,9 @@ def load(group: str, name: str) -> Any:
     except ImportError as error:
         raise _missing(f"{kind} {name!r}", error) from error
     _check_ours(known[name])
+    for module in getattr(plugin, "needs", ()):
+        if find_spec(module) is None:
+            raise missing_extra(f"{kind} {name!r}", module)
     return plugin
 
 

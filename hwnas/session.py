@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from hwnas import studyfile
 from hwnas.errors import RunDirectoryError, StudyFileError
-from hwnas.rundir import Mark, RunDirectory, replace_text
+from hwnas.marked_directory import replace_text
+from hwnas.rundir import Mark, RunDirectory
 from hwnas.study import Study
 from hwnas.studyfile import GAIN, GROWABLE, Plan
 from hwnas.studyfile.document import read, write

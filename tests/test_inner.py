@@ -96,7 +96,7 @@ def test_no_rows_have_no_labels():
     nothing = np.empty((0, 3), dtype=np.int64)
     assert fronts.labels(nothing).shape == (0,)
     assert fronts.labels(nothing).dtype == np.int64
-    assert fronts.marks(nothing) == []
+    assert fronts.classes.of(nothing).tolist() == []
     assert fronts.fronts == []
 
 
@@ -109,7 +109,7 @@ def test_without_evaluators_any_inner_design_will_do(inner):
     assert front.places.tolist() == [0]
     assert front.losses.shape == (1, 0)
     assert fronts.genomes(rows[-1], front.places).shape == (1, 6)
-    assert len(set(fronts.marks(rows))) == 1
+    assert fronts.classes.of(rows).tolist() == [0] * len(rows)
 
 
 def test_without_evaluators_too_many_inner_designs_are_no_obstacle():

@@ -14,7 +14,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hwnas import plugins
 from hwnas.arrays import Ints
+from hwnas.bridges.siblings import sharing, sibling_trials
 from hwnas.bridges.trials import (
+    GENOME,
     admits,
     choice_number,
     directions,
@@ -23,13 +25,13 @@ from hwnas.bridges.trials import (
     suggest,
 )
 from hwnas.errors import ProblemError, SearcherError, SpaceError, nearest
+from hwnas.history import costly_columns
 from hwnas.problem import Problem
 from hwnas.searchers.interface import Searcher
 from hwnas.space import Gene, differing, keys
 
 __all__ = ["HwnasSampler", "directions", "measured", "report", "suggest"]
 
-_GENOME: Final = "hwnas:genome"
 _STEP: Final = "hwnas:step:"
 
 
@@ -51,8 +53,16 @@ class HwnasSampler(optuna.samplers.BaseSampler):
     batch is stored with the study, so that another process, or the same after a restart, goes on
     with the same batch. Where a batch is handed out and some of it is still running, the next one
     is asked for without these. Processes that begin a batch in the same moment may both measure
-    one design. Of several designs that a searcher proposes for one COSTLY evaluation (more rows
-    than asked for), the first is measured.
+    one design.
+
+    Of several designs that a searcher proposes for one COSTLY evaluation (more rows than asked
+    for), one becomes a trial that is run. When it is complete, the others need nothing that is
+    costly any more: they are added to the study as finished trials, their costly metrics those of
+    the trial (whose number they bear as ``sibling_of``), the free ones by `Problem.free`. So a
+    study has more trials than were run, its best ones are the whole front, and the searcher
+    learns what it would in a study of ours. Not so where a costly evaluator is not deterministic,
+    where the trial did not become complete, or where another process tells than proposed: then
+    the one trial is all there is.
 
     Example:
         >>> import optuna
@@ -76,6 +86,8 @@ class HwnasSampler(optuna.samplers.BaseSampler):
         options: Options of the searcher.
         budget: How many trials are planned, if known.
         batch: How many designs are asked for at once; ``None``: as the searcher likes.
+        siblings: Whether designs that share a costly evaluation are added; without, the first one
+            of them is all that is known, e.g. one accelerator for a network.
     """
 
     def __init__(
@@ -87,6 +99,7 @@ class HwnasSampler(optuna.samplers.BaseSampler):
         options: Mapping[str, Any] | None = None,
         budget: int | None = None,
         batch: int | None = None,
+        siblings: bool = True,
     ) -> None:
         self.problem = problem
         self._rebuild = partial(
@@ -97,12 +110,14 @@ class HwnasSampler(optuna.samplers.BaseSampler):
             options=options,
             budget=budget,
             batch=batch,
+            siblings=siblings,
         )
         kind = plugins.load("hwnas.searchers", searcher) if isinstance(searcher, str) else searcher
         self._new_searcher = partial(kind, problem, seed=seed, budget=budget, **(options or {}))
         self._lock = threading.RLock()
         self._study_id: int | None = None
         self._batch = batch
+        self._adds = siblings and all(e.deterministic for e in problem.costly)
         self._index = {name: j for j, name in enumerate(problem.space.names)}
         self._start()
 
@@ -114,6 +129,8 @@ class HwnasSampler(optuna.samplers.BaseSampler):
         self._steps = 0
         self._queue: Ints = np.empty((0, len(self.problem.space)), dtype=np.int64)
         self._place: dict[bytes, int] = {}
+        self._first: list[bytes] = []
+        self._siblings: dict[int, Ints] = {}
         self._told: set[int] = set()
         self._claimed: dict[int, Ints] = {}
         self._finished: dict[int, Ints] = {}
@@ -196,16 +213,41 @@ class HwnasSampler(optuna.samplers.BaseSampler):
                 row = self._other(running)
         if row is None:
             raise self._exhausted(study)
-        study._storage.set_trial_system_attr(trial._trial_id, _GENOME, row.tolist())
+        study._storage.set_trial_system_attr(trial._trial_id, GENOME, row.tolist())
         self._claimed[trial.number] = row
+        if self._adds and len(self._first) < len(self._place):
+            alike = sharing(self.problem, row, self._queue)
+            if len(alike):
+                self._siblings[trial.number] = self._queue[alike]
         return row
+
+    def after_trial(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Adds designs that share the costly evaluation of a complete trial; see the class."""
+        with self._lock:
+            siblings = self._siblings.pop(trial.number, None)
+            if siblings is None or state is not TrialState.COMPLETE or values is None:
+                return
+            trials = study.get_trials(deepcopy=False)
+            taken = self._designs(trials)
+            known = keys(self.problem.space.canonical(siblings))
+            fresh = [i for i, key in enumerate(known) if key not in taken]
+            suggested = {name: d for t in (*trials, trial) for name, d in t.distributions.items()}
+            row = self._claimed[trial.number]
+            for sibling in sibling_trials(
+                self.problem, trial, values, row, siblings[fresh], suggested
+            ):
+                study.add_trial(sibling)
 
     def _next(self, taken: set[bytes]) -> Ints | None:
         """The first design of the queue that no trial has."""
-        for key, i in self._place.items():
-            if key not in taken:
-                return np.array(self._queue[i])
-        return None
+        key = next((key for key in self._first if key not in taken), None)
+        return None if key is None else np.array(self._queue[self._place[key]])
 
     def _other(self, taken: set[bytes]) -> Ints | None:
         """Any design of the batch that no trial has, where all that are worth it are taken."""
@@ -255,21 +297,17 @@ class HwnasSampler(optuna.samplers.BaseSampler):
         # Searchers answer more than asked for where several designs share one costly evaluation.
         several = len(self._queue) > record["asked"]
         rows = self._worth(self._queue) if several else np.arange(len(self._queue))
-        self._place = {known[i]: int(i) for i in rows}
+        self._place = {key: i for i, key in reversed([*enumerate(known)])}
+        self._first = [known[i] for i in rows]
         self._record = record
         self._steps += 1
 
     def _worth(self, rows: Ints) -> Ints:
         """The rows to measure, the first of each costly evaluation, ``(j,)``."""
-        space, costly = self.problem.space, self.problem.costly
-        if not costly or not len(rows):
+        columns = costly_columns(self.problem)
+        if not self.problem.costly or not len(columns):
             return np.arange(len(rows))
-        whole = any(not e.reads for e in costly)
-        reads = frozenset().union(*(e.reads for e in costly))
-        parts = space.read_by(frozenset() if whole else reads)
-        if not parts:
-            return np.arange(len(rows))
-        return differing(space.canonical(rows)[:, space.columns_of(*parts)])
+        return differing(self.problem.space.canonical(rows)[:, columns])
 
     def _key(self, trial: FrozenTrial) -> bytes:
         row = self._row(trial)
@@ -294,7 +332,7 @@ class HwnasSampler(optuna.samplers.BaseSampler):
 
     def _read(self, trial: FrozenTrial) -> Ints | None:
         space = self.problem.space
-        proposed = trial.system_attrs.get(_GENOME)
+        proposed = trial.system_attrs.get(GENOME)
         row = np.array(proposed or [0] * len(space), dtype=np.int64)
         for name, value in trial.params.items():
             row[self._index_of(name)] = choice_number(self._gene(name), value, trial.number)

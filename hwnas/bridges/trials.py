@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import optuna
@@ -23,6 +23,9 @@ from hwnas.problem import Problem
 from hwnas.searchers.optuna_sampler import named_constraints
 from hwnas.space import Gene, Space
 from hwnas.space.conditions import Conditions
+
+GENOME: Final = "hwnas:genome"
+"""The attribute of a trial that holds its genome, sleeping genes as the searcher proposed them."""
 
 
 def directions(problem: Problem) -> list[Literal["minimize", "maximize"]]:

@@ -129,8 +129,7 @@ def front(
     storage: Storage = None,
 ) -> None:
     """Print the Pareto front of a run, finished or not. CSV and JSON are in SI units."""
-    from rich.console import Console
-
+    from hwnas.cli.display import plain_console
     from hwnas.cli.tables import front_table
     from hwnas.errors import HwnasError
 
@@ -141,7 +140,7 @@ def front(
     elif form == "csv":
         typer.echo(found.table().to_csv(index=False), nl=False)
     elif form == "table":
-        Console().print(front_table(found))
+        plain_console().print(front_table(found))
     else:
         raise HwnasError(
             f"there is no format {form!r}", where="--format", rule="table, json or csv", given=form
@@ -264,8 +263,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List the plug-ins that are installed, with one line each."""
-    from rich.console import Console
-
+    from hwnas.cli.display import plain_console
     from hwnas.cli.tables import describe, plugin_table
     from hwnas.errors import PluginError, nearest
     from hwnas.plugins import GROUPS, available
@@ -283,7 +281,7 @@ def list_(
         found = {g[6:]: {n: describe(g, n) for n in available(g)} for g in groups}
         typer.echo(json.dumps(found, indent=1))
         return
-    console = Console()
+    console = plain_console()
     for group in groups:
         console.print(plugin_table(group, available(group)))
         console.print()

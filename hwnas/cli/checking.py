@@ -8,10 +8,11 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from pydantic import ValidationError
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hwnas import plugins
+from hwnas.cli.display import plain_console
 from hwnas.design import BitsPerCell, SkipNet, SystolicArray
 from hwnas.errors import PluginError, nearest
 from hwnas.evaluation.interface import Expense
@@ -58,7 +59,7 @@ def check_plugin(kind: str, name: str, given: Sequence[str], *, as_json: bool) -
     if as_json:
         print(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))  # noqa: T201
     else:
-        Console().print(_table(kind, name, outcomes))
+        plain_console().print(_table(kind, name, outcomes))
     return all(outcome.passed for outcome in outcomes)
 
 
@@ -112,6 +113,7 @@ def _table(kind: str, name: str, outcomes: list[Outcome]) -> Table:
     table.add_column("rule")
     table.add_column("what is wrong", style="red")
     for outcome in outcomes:
-        sign = "[yellow]-" if outcome.skipped else "[green]yes" if outcome.passed else "[red]NO"
+        answer = Text("yes", "green") if outcome.passed else Text("NO", "red")
+        sign = Text("-", "yellow") if outcome.skipped else answer
         table.add_row(sign, outcome.rule, outcome.message)
     return table

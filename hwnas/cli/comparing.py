@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
-import signal
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from hwnas.cli.display import Display, plain_console, stopped_with
 from hwnas.comparison import Contest, Entrant, prepare, write_comparison
 from hwnas.comparison.record import Comparison, Row
 from hwnas.comparison.running import Outcome
@@ -30,9 +25,6 @@ from hwnas.comparison.words import (
 )
 from hwnas.errors import ProblemError
 from hwnas.session import python_study
-
-_TERMINATED = 143
-_SECONDS_BETWEEN_LINES = 5.0
 
 
 @dataclass(frozen=True)
@@ -84,22 +76,15 @@ def run_comparison(wanted: Wanted, *, as_json: bool, quiet: bool) -> bool:
         fresh=wanted.fresh,
         source=str(wanted.file),
     )
-    console = Console(stderr=True)
-    signal.signal(signal.SIGTERM, _stop)
-    folder = contest.directory.path
-    try:
+    console = plain_console(stderr=True)
+    with stopped_with("stopped; the same command goes on", console):
         _run(contest, console, quiet=quiet)
         comparison = contest.record()
-    except (KeyboardInterrupt, _Terminated) as stop:
-        console.print("stopped; the same command goes on", highlight=False)
-        if isinstance(stop, _Terminated):
-            sys.exit(_TERMINATED)
-        raise
-    written = write_comparison(comparison, folder)
+    written = write_comparison(comparison, contest.directory.path)
     if as_json:
         print(json.dumps(comparison.to_json(), indent=1))  # noqa: T201 - the command's answer
         return comparison.ran
-    out = Console()
+    out = plain_console()
     for table in tables(comparison):
         out.print(table)
     for text in _footnotes(comparison):
@@ -107,14 +92,6 @@ def run_comparison(wanted: Wanted, *, as_json: bool, quiet: bool) -> bool:
     for path in (written.page, written.json, written.csv):
         out.print(f"  {path}", highlight=False, soft_wrap=True)
     return comparison.ran
-
-
-class _Terminated(BaseException):
-    """SIGTERM was received."""
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise _Terminated
 
 
 def _numbers(text: str | None) -> list[int] | None:
@@ -144,58 +121,33 @@ def _run(contest: Contest, console: Console, *, quiet: bool) -> None:
             watch.show(outcome)
 
 
-class Watch:
-    """Shows a running comparison: a live table on a terminal, now and then a line elsewhere.
+class Watch(Display):
+    """Shows a running comparison; see `Display`.
 
     Args:
         contest: The comparison.
-        console: Where to; standard error, so that standard output stays for results.
-        quiet: Shows nothing.
+        console: See `Display`.
+        quiet: See `Display`.
     """
 
     def __init__(self, contest: Contest, console: Console, *, quiet: bool = False) -> None:
-        self.contest = contest
-        self.console = console
-        self.quiet = quiet
-        self._over: set[tuple[str, int]] = set()
-        self._last_line = -math.inf
-        live = console.is_terminal and not quiet
         # The table is made from what the runs take down, so it moves while none of them ends.
-        self._live = (
-            Live(console=console, get_renderable=self._picture, refresh_per_second=2)
-            if live
-            else None
-        )
-
-    def __enter__(self) -> Watch:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
+        super().__init__(console, quiet=quiet, moving=self._picture, per_second=2)
+        self.contest = contest
+        self._over: set[tuple[str, int]] = set()
 
     def show(self, outcome: Outcome) -> None:
         """Shows that a run is over."""
         self._over.add((outcome.label, outcome.seed))
-        if self.quiet or self._live is not None:
-            return
-        done = len(self._over) == len(self.contest)
-        if done or time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
-            self._last_line = time.monotonic()
-            self.console.print(
+        self.draw(
+            lambda: (
                 f"{len(self._over)}/{len(self.contest)} runs; the last one: {outcome.label}, "
                 f"seed {outcome.seed}, {outcome.standing.status} after "
-                f"{outcome.standing.evaluations} evaluations",
-                highlight=False,
-                soft_wrap=True,
-            )
+                f"{outcome.standing.evaluations} evaluations"
+            ),
+            None,
+            last=len(self._over) == len(self.contest),
+        )
 
     def _picture(self) -> RenderableType:
         plan = self.contest.plan

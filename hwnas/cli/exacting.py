@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
+from hwnas.cli.display import plain_console
 from hwnas.cli.tables import front_table
 from hwnas.errors import NothingFeasibleError, StorageError
 from hwnas.exact import ExactFront, solve
 from hwnas.front import Front, FrontDesign
+from hwnas.marked_directory import replace_text
 from hwnas.problem import Problem
-from hwnas.rundir import replace_text
 from hwnas.session import python_study
 from hwnas.studyfile import load
 
@@ -75,7 +75,7 @@ def show_exact(file: Path, directory: Path | None, *, measure_costly: bool, as_j
     if as_json:
         print(text)  # noqa: T201 - the command's answer
         return
-    console = Console()
+    console = plain_console()
     console.print(f"exact: {exact.how}", highlight=False)
     console.print(
         f"{len(exact):,} points, the best of {exact.designs:,} designs; "

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
+from hwnas.cli.display import plain_console
 from hwnas.cli.tables import layer_table, shown, unit_of, values_table
 from hwnas.errors import DesignError, HwnasError
 from hwnas.front import records
@@ -37,7 +37,7 @@ def show_design(study: Study, number: int | None, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({**vars(record), **_hardware(design)}, indent=1))  # noqa: T201
         return
-    console = Console()
+    console = plain_console()
     units = {gene.name: gene.unit for gene in study.problem.space.genes}
     genes = {name: shown(value, units[name]) for name, value in record.genes.items()}
     console.print(values_table(f"design {number}", genes))
@@ -76,4 +76,4 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({**facts, "resolved": plan.resolved}, indent=1))  # noqa: T201
         return
-    Console().print(values_table("this study is in order", facts))
+    plain_console().print(values_table("this study is in order", facts))

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import signal
-import sys
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
 
+from hwnas.cli.display import plain_console, stopped_with
 from hwnas.cli.live import Watch, line
 from hwnas.cli.tables import front_table, verdict_table
 from hwnas.errors import HwnasError
@@ -18,9 +16,6 @@ from hwnas.progress import Status
 from hwnas.session import Session
 from hwnas.study import Study
 from hwnas.studyfile import GAIN, parse_share
-
-_INTERRUPTED = 130
-_TERMINATED = 143
 
 
 def changes_of(
@@ -66,17 +61,10 @@ def finish(session: Session, *, as_json: bool, quiet: bool) -> None:
         NothingFeasibleError: No design is feasible.
         TooManyFailuresError: Nothing but failures.
     """
-    console = Console(stderr=True)
-    signal.signal(signal.SIGTERM, _stop)
-    try:
+    console = plain_console(stderr=True)
+    with stopped_with(f"stopped; go on with: hwnas resume {session.directory.path}", console):
         for phase in session.phases():
             _run(phase.study, phase.title, console, quiet=quiet)
-    except KeyboardInterrupt:
-        console.print(f"stopped; go on with: hwnas resume {session.directory.path}")
-        raise
-    except _Terminated:
-        console.print(f"stopped; go on with: hwnas resume {session.directory.path}")
-        sys.exit(_TERMINATED)
     study = session.study
     from hwnas.report import write_report
 
@@ -85,21 +73,13 @@ def finish(session: Session, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         print(json.dumps(_summary(session), indent=1))  # noqa: T201 - the command's answer
         return
-    out = Console()
+    out = plain_console()
     out.print(front_table(front))
     if session.surrogate is not None:
         out.print(verdict_table(session.surrogate.verdict()))
     out.print(f"{study.status.value}: {line(study.progress)}", highlight=False)
     for path in (written.report, written.csv, written.json):
         out.print(f"  {path}", highlight=False, soft_wrap=True)
-
-
-class _Terminated(BaseException):
-    """SIGTERM was received."""
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise _Terminated
 
 
 def _run(study: Study, title: str, console: Console, *, quiet: bool) -> None:

@@ -8,20 +8,17 @@ comparison.json, comparison.csv, comparison.html
 from __future__ import annotations
 
 import fcntl
-import json
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from hwnas.differences import difference
 from hwnas.errors import RunDirectoryError
-from hwnas.rundir import replace_text
+from hwnas.marked_directory import MarkedDirectory
 
-_SETTING: Final = "setting.json"
 _LOCK: Final = ".lock"
 _PAUSE: Final = 0.05
 _FORMAT: Final = 1
@@ -49,23 +46,19 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class ComparisonDirectory:
+class ComparisonDirectory(MarkedDirectory):
     """A directory that holds one comparison.
 
     Attributes:
         path: The directory.
     """
 
-    path: Path
+    holds: ClassVar[str] = "comparison"
+    mark_name: ClassVar[str] = "setting.json"
 
     def run(self, folder: str, seed: int) -> Path:
         """The run directory of a searcher and a seed."""
         return self.path / folder / f"seed-{seed}"
-
-    @property
-    def exists(self) -> bool:
-        """Whether a comparison is there."""
-        return (self.path / _SETTING).is_file()
 
     def read(self) -> Setting:
         """What is stored.
@@ -73,17 +66,11 @@ class ComparisonDirectory:
         Raises:
             RunDirectoryError: It is damaged.
         """
-        file = self.path / _SETTING
-        try:
-            return Setting(**json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise RunDirectoryError(
-                f"{file} is damaged", given=str(error), cure="start anew with --fresh"
-            ) from error
+        return self.read_mark(Setting)
 
     def write(self, setting: Setting) -> None:
         """Stores a setting in place of the one before."""
-        replace_text(self.path / _SETTING, json.dumps(asdict(setting), indent=1) + "\n")
+        self.write_mark(asdict(setting))
 
     def begin(self, study: Mapping[str, Any], entrants: Mapping[str, Mapping[str, Any]]) -> Setting:
         """Lays the directory out, or checks that it holds this comparison; adds who is new.
@@ -93,7 +80,7 @@ class ComparisonDirectory:
                 difference is shown.
         """
         if not self.exists:
-            self._lay_out()
+            self.lay_out()
             setting = Setting(study, entrants)
         else:
             setting = self.read()
@@ -104,47 +91,14 @@ class ComparisonDirectory:
         self.write(setting)
         return setting
 
-    def _lay_out(self) -> None:
-        try:
-            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-                raise RunDirectoryError(
-                    f"{self.path} holds something else",
-                    rule=f"a comparison needs a new or empty directory, or one with {_SETTING}",
-                    cure="choose another one with --dir",
-                )
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunDirectoryError(
-                f"{self.path} cannot be written", given=str(error), cure="choose another --dir"
-            ) from error
-
     def _check(self, what: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-        changed = difference(before, now)
-        if changed:
-            raise RunDirectoryError(
-                f"{self.path} holds another comparison",
-                where=what,
-                rule="a comparison goes on as it began; only searchers, seeds and budget may be "
-                "added",
-                given="(- there, + now)\n" + changed,
-                cure="undo the change, use another --dir, or start anew with --fresh",
-            )
-
-    def remove(self) -> None:
-        """Removes the comparison with all its runs: only directories that hold one.
-
-        Raises:
-            RunDirectoryError: The directory holds something else.
-        """
-        if not self.path.exists():
-            return
-        if not self.exists and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise RunDirectoryError(
-                f"{self.path} holds something else, so --fresh leaves it alone",
-                rule=f"a comparison has a {_SETTING}",
-                cure="choose another one with --dir",
-            )
-        shutil.rmtree(self.path)
+        self.refuse_if(
+            difference(before, now),
+            f"{self.path} holds another comparison",
+            where=what,
+            rule="a comparison goes on as it began; only searchers, seeds and budget may be added",
+            now="the command",
+        )
 
     def alone(self) -> Any:
         """Keeps others from running this comparison at the same time: a context.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hwnas.comparison.record import COLUMNS, Comparison
 from hwnas.errors import StorageError
-from hwnas.rundir import replace_text
+from hwnas.marked_directory import replace_text
 
 
 @dataclass(frozen=True)

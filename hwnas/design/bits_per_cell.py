@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
-
-import numpy as np
+from dataclasses import dataclass
+from typing import ClassVar
 
 from hwnas.arrays import Columns, Ints
-from hwnas.design.bit_widths import checked_bits
+from hwnas.design.bit_widths import bits_of_cells, check_boundary, check_reach, settle_bits
+from hwnas.design.candidates import check_positive
 from hwnas.design.parts import QuantizationPolicy
-from hwnas.errors import SpaceError
 from hwnas.space import Gene, When
 
 
@@ -36,13 +34,9 @@ class BitsPerCell(QuantizationPolicy):
     name: ClassVar[str] = "bits_per_cell"
 
     def __post_init__(self) -> None:
-        for option in ("weight_bits", "activation_bits"):
-            values = checked_bits(self.name, option, getattr(self, option))
-            object.__setattr__(self, option, values)
-
-    def options(self) -> dict[str, Any]:
-        """The constructor's arguments as plain JSON values."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        check_positive(self, "cells")
+        check_boundary(self, self.boundary_bits)
+        settle_bits(self, "weight_bits", "activation_bits")
 
     def genes(self) -> tuple[Gene, ...]:
         """Per cell its weight bits and its activation bits."""
@@ -61,17 +55,10 @@ class BitsPerCell(QuantizationPolicy):
         Raises:
             SpaceError: The network has more cells than the policy.
         """
-        if cell.size and cell.max() > self.cells:
-            raise SpaceError(
-                f"the network has a cell {cell.max()}, the policy bits for {self.cells}",
-                rule="one pair of bit widths per cell",
-                cure=f"bits_per_cell(cells={cell.max()})",
-            )
-        n = len(next(iter(columns.values())))
-        boundary = np.full(n, self.boundary_bits, dtype=np.int64)
+        check_reach(self, "cells", self.cells, cell)
 
-        def table(kind: str) -> Ints:
-            per_cell = [columns[f"quant.cell{c}.{kind}"] for c in range(1, self.cells + 1)]
-            return np.stack([boundary, *per_cell], axis=1).astype(np.int64)
+        def of(kind: str) -> Ints:
+            genes = [f"quant.cell{cell}.{kind}" for cell in range(1, self.cells + 1)]
+            return bits_of_cells(columns, genes, self.boundary_bits, design, cell)
 
-        return table("weight_bits")[design, cell], table("activation_bits")[design, cell]
+        return of("weight_bits"), of("activation_bits")

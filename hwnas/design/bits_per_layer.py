@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
-
-import numpy as np
+from dataclasses import dataclass
+from typing import ClassVar
 
 from hwnas.arrays import Columns, Ints
-from hwnas.design.bit_widths import checked_bits
+from hwnas.design.bit_widths import bits_of_cells, check_boundary, check_reach, settle_bits
 from hwnas.design.candidates import check_positive
 from hwnas.design.parts import QuantizationPolicy
-from hwnas.errors import SpaceError
 from hwnas.space import Gene
 
 
@@ -40,14 +37,8 @@ class BitsPerLayer(QuantizationPolicy):
 
     def __post_init__(self) -> None:
         check_positive(self, "layers")
-        checked_bits(self.name, "boundary_bits", (self.boundary_bits,))
-        for option in ("weight_bits", "activation_bits"):
-            values = checked_bits(self.name, option, getattr(self, option))
-            object.__setattr__(self, option, values)
-
-    def options(self) -> dict[str, Any]:
-        """The constructor's arguments as plain JSON values."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        check_boundary(self, self.boundary_bits)
+        settle_bits(self, "weight_bits", "activation_bits")
 
     def genes(self) -> tuple[Gene, ...]:
         """``quant.w1``, ``quant.a1``, ``quant.w2``, and so on: bits of weights and activations."""
@@ -64,17 +55,10 @@ class BitsPerLayer(QuantizationPolicy):
         Raises:
             SpaceError: The network has more layers than the policy.
         """
-        if cell.size and cell.max() > self.layers:
-            raise SpaceError(
-                f"the network has a layer {cell.max()}, the policy bits for {self.layers}",
-                rule="one pair of bit widths per layer with weights",
-                cure=f"bits_per_layer(layers={cell.max()})",
-            )
-        n = len(columns["quant.w1"])
-        boundary = np.full(n, self.boundary_bits, dtype=np.int64)
+        check_reach(self, "layers", self.layers, cell)
 
         def of(kind: str) -> Ints:
-            chosen = [columns[f"quant.{kind}{layer}"] for layer in range(1, self.layers + 1)]
-            return np.stack([boundary, *chosen], axis=1).astype(np.int64)[design, cell]
+            genes = [f"quant.{kind}{layer}" for layer in range(1, self.layers + 1)]
+            return bits_of_cells(columns, genes, self.boundary_bits, design, cell)
 
         return of("w"), of("a")

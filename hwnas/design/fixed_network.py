@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -48,10 +48,6 @@ class FixedNetwork(NetworkFamily):
     def depth(self) -> int:
         """The number of layers with weights."""
         return int(self.layers({}, 1).cell.max())
-
-    def options(self) -> dict[str, Any]:
-        """The constructor's arguments as plain JSON values."""
-        return asdict(self)
 
     def genes(self) -> tuple[Gene, ...]:
         """``net.network``, of one choice: a part of the genome needs a gene to be projected on."""

@@ -15,9 +15,9 @@ pooling) plus the biases of the classifier.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -85,10 +85,6 @@ class NASBench201(NetworkFamily):
                 f"nas_bench_201 cannot have an image of {self.image} x {self.image}",
                 rule="a multiple of 4: the image is halved twice",
             )
-
-    def options(self) -> dict[str, Any]:
-        """The constructor's arguments as plain JSON values."""
-        return asdict(self)
 
     def genes(self) -> tuple[Gene, ...]:
         """``net.e01`` to ``net.e23``: the operator of the edge between two nodes."""

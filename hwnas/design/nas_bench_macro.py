@@ -15,9 +15,9 @@ plus the biases of the classifier.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -75,10 +75,6 @@ class NASBenchMacro(NetworkFamily):
                 f"nas_bench_macro cannot have an image of {self.image} x {self.image}",
                 rule="a multiple of 8: the image is halved three times",
             )
-
-    def options(self) -> dict[str, Any]:
-        """The constructor's arguments as plain JSON values."""
-        return asdict(self)
 
     def genes(self) -> tuple[Gene, ...]:
         """``net.b1`` to ``net.b8``: the kind of each block."""

@@ -15,7 +15,7 @@ candidate channels). The additive variant is our own reading.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -84,10 +84,6 @@ class SkipNet(NetworkFamily):
                 rule="each cell after the first halves the image",
                 cure="fewer cells or a larger image",
             )
-
-    def options(self) -> dict[str, Any]:
-        """The constructor's arguments as plain JSON values."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     def genes(self) -> tuple[Gene, ...]:
         """``net.cells``, ``net.width``, ``net.skip``, and per cell its layers and skip channels."""

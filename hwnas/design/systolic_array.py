@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from hwnas.design.parts import AcceleratorTemplate
 from hwnas.errors import SpaceError
@@ -55,10 +55,6 @@ class SystolicArray(AcceleratorTemplate):
             raise SpaceError(
                 f"a systolic array has no dataflow {strange[0]!r}", rule=", ".join(DATAFLOWS)
             )
-
-    def options(self) -> dict[str, Any]:
-        """The constructor's arguments as plain JSON values."""
-        return {name: list(values) for name, values in asdict(self).items()}
 
     def genes(self) -> tuple[Gene, ...]:
         """One gene per parameter; the dataflow is the only one without an order."""

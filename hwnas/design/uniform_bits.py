@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from hwnas.arrays import Columns, Ints
-from hwnas.design.bit_widths import checked_bits
+from hwnas.design.bit_widths import settle_bits
 from hwnas.design.parts import QuantizationPolicy
 from hwnas.space import Gene
 
@@ -28,13 +28,7 @@ class UniformBits(QuantizationPolicy):
     name: ClassVar[str] = "uniform_bits"
 
     def __post_init__(self) -> None:
-        for option in ("weight_bits", "activation_bits"):
-            values = checked_bits(self.name, option, getattr(self, option))
-            object.__setattr__(self, option, values)
-
-    def options(self) -> dict[str, Any]:
-        """The constructor's arguments as plain JSON values."""
-        return {option: list(values) for option, values in asdict(self).items()}
+        settle_bits(self, "weight_bits", "activation_bits")
 
     def genes(self) -> tuple[Gene, ...]:
         """``quant.weight_bits`` and ``quant.activation_bits``."""

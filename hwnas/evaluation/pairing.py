@@ -14,7 +14,7 @@ from hwnas.arrays import Ints
 from hwnas.design.designs import Designs
 from hwnas.evaluation.grid import Grid
 from hwnas.evaluation.interface import Evaluator
-from hwnas.evaluation.wrappers import safely
+from hwnas.evaluation.safety import safely
 from hwnas.metrics import Measurements, Reason
 from hwnas.space import Space
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, as_completed
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
@@ -20,9 +20,12 @@ from threadpoolctl import threadpool_limits
 
 from hwnas.design.designs import Designs
 from hwnas.errors import HwnasError, MeasurementError
+from hwnas.evaluation.grid import Grid
 from hwnas.evaluation.interface import Chunk, Evaluator, describe
-from hwnas.evaluation.wrappers import Wrapper, safely
+from hwnas.evaluation.safety import safely
+from hwnas.evaluation.wrappers import Transparent
 from hwnas.metrics import Measurements, Reason
+from hwnas.space import Space
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -33,9 +36,10 @@ def one_thread() -> None:
         os.environ[variable] = "1"
 
 
-class Parallel(Wrapper):
+class Parallel(Transparent):
     """Measures the designs of a batch side by side with joblib.
 
+    Grids (`Evaluator.against`) are measured here, as they cost less than their cells.
     The backend is joblib's current one: processes on this machine (loky) unless the caller says
     otherwise, e.g. ``with joblib.parallel_config("dask"):``.
 
@@ -69,7 +73,7 @@ def _measure_row(
         return row, evaluator.evaluate(design, fidelity)
 
 
-class Timeout(Wrapper):
+class Timeout(Transparent):
     """Measures each design in another process, which is killed when it takes too long.
 
     An evaluator that hangs, dies or exhausts the memory costs one failed row, not the study.
@@ -89,6 +93,13 @@ class Timeout(Wrapper):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_pool": None}
+
+    def against(
+        self, space: Space, inner: Designs, names: frozenset[str]
+    ) -> Callable[[Designs], Grid] | None:
+        """``None``: a way of the evaluator's own to measure grids would not be on the leash."""
+        del space, inner, names
+        return None
 
     def stream(self, designs: Designs, fidelity: float = 1.0) -> Iterator[Chunk]:
         """Hands out rows as they are finished; see `Evaluator.stream`."""

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 
 import numpy as np
 
 from hwnas.arrays import Bools, Floats
 from hwnas.design.designs import Designs
-from hwnas.errors import HwnasError, MeasurementError, ProblemError
-from hwnas.evaluation.interface import (
-    ALL_PARTS,
-    Chunk,
-    Evaluator,
-    Expense,
-    collect,
-    describe,
-)
-from hwnas.metrics import Measurements, Metric, Reason
+from hwnas.errors import ProblemError
+from hwnas.evaluation.grid import Grid
+from hwnas.evaluation.interface import ALL_PARTS, Chunk, Evaluator, Expense, collect
+from hwnas.evaluation.pairing import against
+from hwnas.evaluation.safety import safe_stream
+from hwnas.evaluation.safety import safely as safely
+from hwnas.metrics import Measurements, Metric
 from hwnas.space import Space, keys
 
 _Key = tuple[int, float, int, bytes]
@@ -26,7 +23,10 @@ _Key = tuple[int, float, int, bytes]
 
 
 class Wrapper(Evaluator):
-    """Passes everything on to another evaluator.
+    """Declares what another evaluator does; subclasses say what they change.
+
+    It keeps to itself what the other knows about many designs at once (`Evaluator.fingerprints`,
+    `Evaluator.against`), as that may not hold for answers that are changed; see `Transparent`.
 
     Args:
         inner: The evaluator that is wrapped.
@@ -53,6 +53,24 @@ class Wrapper(Evaluator):
     def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
         """Measures a batch by its stream; see `Evaluator.evaluate`."""
         return collect(self.metrics, len(designs), self.stream(designs, fidelity))
+
+
+class Transparent(Wrapper):
+    """Changes how something is measured, not what is answered: also passes on what is alike.
+
+    Args:
+        inner: The evaluator that is wrapped.
+    """
+
+    def fingerprints(self, designs: Designs) -> list[bytes]:
+        """What the evaluator cannot tell apart; see `Evaluator.fingerprints`."""
+        return self.inner.fingerprints(designs)
+
+    def against(
+        self, space: Space, inner: Designs, names: frozenset[str]
+    ) -> Callable[[Designs], Grid] | None:
+        """How the evaluator measures grids; see `Evaluator.against`."""
+        return self.inner.against(space, inner, names)
 
 
 class Joined(Evaluator):
@@ -95,6 +113,22 @@ class Joined(Evaluator):
         for evaluator in self.evaluators:
             evaluator.close()
 
+    def fingerprints(self, designs: Designs) -> list[bytes]:
+        """Keys of designs that none of them can tell apart; see `Evaluator.fingerprints`."""
+        keys_of = [evaluator.fingerprints(designs) for evaluator in self.evaluators]
+        return [b"".join(map(_with_length, together)) for together in zip(*keys_of, strict=True)]
+
+    def against(
+        self, space: Space, inner: Designs, names: frozenset[str]
+    ) -> Callable[[Designs], Grid] | None:
+        """Lays out each of them in its own way; see `Evaluator.against`.
+
+        One that reads one side of the grid is asked about that side alone. Those without a wanted
+        metric take part, as they decide what is feasible.
+        """
+        laid = [against(evaluator, space, inner, names) for evaluator in self.evaluators]
+        return lambda outer: reduce(Grid.beside, (measure(outer) for measure in laid))
+
     def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
         """Measures a batch with each in turn; see `Evaluator.evaluate`."""
         result = safely(self.evaluators[0], designs, fidelity)
@@ -104,63 +138,15 @@ class Joined(Evaluator):
 
     def stream(self, designs: Designs, fidelity: float = 1.0) -> Iterator[Chunk]:
         """Streams the first; the others measure each chunk; see `Evaluator.stream`."""
-        for rows, part in _safe_stream(self.evaluators[0], designs, fidelity):
+        for rows, part in safe_stream(self.evaluators[0], designs, fidelity):
             for evaluator in self.evaluators[1:]:
                 part = part.beside(safely(evaluator, designs[rows], fidelity))
             yield rows, part
 
 
-def safely(evaluator: Evaluator, designs: Designs, fidelity: float = 1.0) -> Measurements:
-    """Measures a batch; what the evaluator does wrong becomes failed rows.
-
-    Raises:
-        HwnasError: A mistake of the person, such as a space that the evaluator cannot read, which
-            no row can answer.
-    """
-    try:
-        answer = evaluator.evaluate(designs, fidelity)
-    except Exception as error:  # whatever a foreign evaluator raises fails the batch
-        return _failed(evaluator, len(designs), error)
-    return _complete(evaluator, len(designs), answer)
-
-
-def _failed(evaluator: Evaluator, n: int, error: Exception) -> Measurements:
-    if isinstance(error, HwnasError) and not isinstance(error, MeasurementError):
-        raise error
-    reason = Reason.BROKEN if isinstance(error, MeasurementError) else Reason.RAISED
-    return Measurements.nothing(evaluator.metrics, n, reason, describe(error))
-
-
-def _complete(evaluator: Evaluator, n: int, answer: Any) -> Measurements:
-    """The answer, or failed rows where it has another number of rows or other metrics."""
-    if not isinstance(answer, Measurements):
-        note = f"the answer is a {type(answer).__name__}, not Measurements"
-    elif len(answer) != n:
-        note = f"the answer has {len(answer)} rows, not {n}"
-    elif set(answer.columns) != {metric.name for metric in evaluator.metrics}:
-        note = "the answer has other metrics than declared: " + ", ".join(answer.columns)
-    else:
-        return answer
-    return Measurements.nothing(evaluator.metrics, n, Reason.BROKEN, note)
-
-
-def _safe_stream(evaluator: Evaluator, designs: Designs, fidelity: float) -> Iterator[Chunk]:
-    """Streams; rows that are answered wrongly, twice or not at all are failed rows."""
-    missing = np.ones(len(designs), dtype=np.bool_)
-    failure = Measurements.nothing(evaluator.metrics, 1, Reason.BROKEN, "the row was not answered")
-    try:
-        for rows, part in evaluator.stream(designs, fidelity):
-            if len(np.unique(rows)) != len(rows) or not missing[rows].all():
-                note = "a row was answered twice"
-                failure = Measurements.nothing(evaluator.metrics, 1, Reason.BROKEN, note)
-                break
-            missing[rows] = False
-            yield rows, _complete(evaluator, len(rows), part)
-    except Exception as error:  # whatever a foreign evaluator raises fails what is left
-        failure = _failed(evaluator, 1, error)
-    left = np.flatnonzero(missing)
-    if left.size:
-        yield left, failure.take(np.zeros(len(left), dtype=np.int64))
+def _with_length(key: bytes) -> bytes:
+    # Without their lengths, "a" beside "bc" would be "ab" beside "c".
+    return len(key).to_bytes(8, "big") + key
 
 
 def distinct_metrics(evaluators: Sequence[Evaluator]) -> tuple[Metric, ...]:
@@ -183,11 +169,12 @@ def distinct_metrics(evaluators: Sequence[Evaluator]) -> tuple[Metric, ...]:
     return tuple(metric for evaluator in evaluators for metric in evaluator.metrics)
 
 
-class Cached(Wrapper):
+class Cached(Transparent):
     """Measures nothing twice that differs only in parts the evaluator does not read.
 
     Lives in memory; a study fills it from its history (see `remember`). Failed rows are not kept.
-    An evaluator that is not deterministic is passed through.
+    An evaluator that is not deterministic is passed through. So are grids (`Evaluator.against`),
+    which cost less than looking up their cells.
 
     Args:
         inner: The evaluator that is wrapped.
@@ -262,7 +249,8 @@ class Noisy(Wrapper):
     """Adds Gaussian noise to the metrics, for testing how a searcher bears it.
 
     The noise of a design follows from the study's seed and its genome, so it is the same whenever
-    the design is measured: it is noise between designs, as one training run per design has.
+    the design is measured: it is noise between designs, as one training run per design has. So
+    designs that the evaluator cannot tell apart differ in their noise.
 
     Args:
         inner: The evaluator that is wrapped.

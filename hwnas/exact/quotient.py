@@ -16,7 +16,7 @@ from itertools import combinations
 
 import numpy as np
 
-from hwnas.arrays import Bools, Floats, Ints
+from hwnas.arrays import Floats, Ints
 from hwnas.design.designs import Designs
 from hwnas.errors import ExactRefusedError
 from hwnas.evaluation.interface import Evaluator
@@ -96,37 +96,32 @@ def _splits(problem: Problem, limit: int) -> Iterator[_Split]:
 
 def _by_classes(problem: Problem, split: _Split, limit: int) -> ExactFront:
     fronts = InnerFronts(problem, split.inner, split.seeing, limit=limit)
-    outer = fronts.outer_space.rows()
-    losses, met = _outer_losses(problem, fronts, split.blind, outer)
-    usable = np.flatnonzero(met)
-    marks = fronts.marks(outer[usable])
-    place: dict[tuple[bytes, ...], int] = {}
-    classes = np.array([place.setdefault(mark, len(place)) for mark in marks], dtype=np.int64)
-    cells = len(place) * len(fronts.inner_rows)
+    outer = _narrow(fronts.outer_space.rows())
+    losses, classes = _settled(problem, fronts, split.blind, outer)
+    usable = np.flatnonzero(classes >= 0)
+    found = len(unique(classes[usable, None])[0])
+    cells = found * len(fronts.inner_rows)
     if cells > limit * _CELLS:
         raise ExactRefusedError(
             f"{cells:.3g} cells would have to be measured",
             rule=f"cost classes times settings of {'+'.join(split.inner)} are at most "
             f"{limit * _CELLS:.3g}",
-            given=f"{len(place):,} classes of {'+'.join(fronts.outer_parts)} that "
+            given=f"{found:,} classes of {'+'.join(fronts.outer_parts)} that "
             f"{_names(split.seeing)} can tell apart, times {len(fronts.inner_rows):,} settings",
             cure="pin genes (restrict)",
         )
-    best = usable[_best_of_classes(losses[usable], classes)]
+    best = usable[_best_of_classes(losses[usable], classes[usable])]
     labels = fronts.labels(outer[best])
     if fronts.failure:
         raise failed("a design", fronts.failure)
-    collected = _Collected(problem, fronts)
-    for row, label in zip(best, labels, strict=True):
-        collected.add(outer[row], losses[row], int(label))
-    genomes, front = collected.front()
+    genomes, front = _front_of_all(problem, fronts, outer[best], losses[best], labels)
     front = _confirmed(problem, genomes, front)
     left = one_each(front)
     genomes, front = genomes[left], front[left]
     each = f"that of its settings in the objectives of {_names(split.blind)}, times "
     how = (
         f"the {len(usable):,} settings of {'+'.join(fronts.outer_parts)} that meet their own "
-        f"constraints fall into {len(place):,} classes that {_names(split.seeing)} cannot tell "
+        f"constraints fall into {found:,} classes that {_names(split.seeing)} cannot tell "
         f"apart; each class's front is {each if split.blind else ''}that of all "
         f"{len(fronts.inner_rows):,} settings of {'+'.join(fronts.inner_parts)} in the objectives "
         f"of {_names(split.seeing)}"
@@ -161,75 +156,90 @@ def _confirmed(problem: Problem, genomes: Ints, losses: Floats) -> Floats:
     return alone
 
 
-def _outer_losses(
+def _narrow(rows: Ints) -> Ints:
+    """The same rows in as few bytes as they fit."""
+    narrow: Ints = rows.astype(np.min_scalar_type(int(rows.max(initial=0))))
+    return narrow
+
+
+def _settled(
     problem: Problem, fronts: InnerFronts, blind: tuple[Evaluator, ...], outer: Ints
-) -> tuple[Floats, Bools]:
-    """Losses in the objectives that inner parts do not decide, and which rows are not ruled out."""
+) -> tuple[Floats, Ints]:
+    """What is known of outer designs before the inner ones are looked at.
+
+    Returns:
+        Losses in the objectives that inner parts do not decide, ``(o, k)``, and the cost class of
+        each design, ``(o,)``; -1 where it is ruled out.
+    """
     others = [j for j in range(len(problem.objectives)) if j not in fronts.objectives]
     limits = [j for j in range(len(problem.constraints)) if j not in fronts.constraints]
     losses = np.empty((len(outer), len(others)))
-    met = np.ones(len(outer), dtype=np.bool_)
-    for start in range(0, len(outer) if blind else 0, CHUNK):
-        rows = slice(start, start + CHUNK)
-        measured = Joined(blind).evaluate(Designs(fronts.outer_space, outer[rows]))
-        refuse_failures(measured)
-        met[rows] &= measured.feasible
-        with np.errstate(all="ignore"):
-            for place, j in enumerate(others):
-                values = problem.objectives[j].values(measured.columns)
-                losses[rows, place] = values * problem.signs[j]
-            for j in limits:
-                # What has no value is not met either, and NaN compares as False.
-                met[rows] &= problem.constraints[j].violation(measured.columns) <= 0
-    return losses, met & np.isfinite(losses).all(axis=1)
+    classes = np.full(len(outer), -1, dtype=np.int64)
+    for start in range(0, len(outer), CHUNK):
+        rows = np.arange(start, min(start + CHUNK, len(outer)))
+        met = np.ones(len(rows), dtype=np.bool_)
+        if blind:
+            measured = Joined(blind).evaluate(Designs(fronts.outer_space, outer[rows]))
+            refuse_failures(measured)
+            met &= measured.feasible
+            with np.errstate(all="ignore"):
+                for place, j in enumerate(others):
+                    values = problem.objectives[j].values(measured.columns)
+                    losses[rows, place] = values * problem.signs[j]
+                for j in limits:
+                    # What has no value is not met either, and NaN compares as False.
+                    met &= problem.constraints[j].violation(measured.columns) <= 0
+        usable = rows[met & np.isfinite(losses[rows]).all(axis=1)]
+        classes[usable] = fronts.classes.of(outer[usable])
+    return losses, classes
 
 
 def _best_of_classes(losses: Floats, classes: Ints) -> Ints:
     """The rows that no other row of their class dominates, equal ones once."""
-    if losses.shape[1] == 1:
-        order = np.lexsort((losses[:, 0], classes))
-        return order[unique(classes[order][:, None])[0]]
-    order = np.argsort(classes, kind="stable")
-    bounds = np.flatnonzero(np.diff(classes[order])) + 1
-    groups = np.split(order, bounds) if len(order) else []
-    kept = [group[one_each(losses[group])] for group in groups]
-    return np.concatenate(kept) if kept else np.empty(0, dtype=np.int64)
+    order = np.lexsort((*losses.T, classes))
+    starts = unique(classes[order, None])[0]
+    if losses.shape[1] <= 1:
+        return order[starts]
+    sizes = np.diff(starts, append=len(order))
+    kept = [order[starts[sizes == 1]]]
+    for start, size in zip(starts[sizes > 1], sizes[sizes > 1], strict=True):
+        group = order[start : start + size]
+        kept.append(group[one_each(losses[group])])
+    return np.concatenate(kept)
 
 
-class _Collected:
-    """The front of what was added so far, filtered whenever much has come together."""
+def _front_of_all(
+    problem: Problem, fronts: InnerFronts, outer: Ints, losses: Floats, labels: Ints
+) -> tuple[Ints, Floats]:
+    """The front of outer designs, each with its inner front: designs and their losses.
 
-    def __init__(self, problem: Problem, fronts: InnerFronts) -> None:
-        self._fronts = fronts
-        self._m = len(problem.objectives)
-        self._inner = list(fronts.objectives)
-        self._others = [j for j in range(self._m) if j not in self._inner]
-        self._genomes = [np.empty((0, len(problem.space)), dtype=np.int64)]
-        self._losses = [np.empty((0, self._m))]
-        self._waiting = 0
-
-    def add(self, outer: Ints, losses: Floats, label: int) -> None:
-        """Adds an outer design with its inner front."""
-        inner = self._fronts.fronts[label]
-        rows = np.empty((len(inner.places), self._m))
-        rows[:, self._others] = losses
-        rows[:, self._inner] = inner.losses
-        self._genomes.append(self._fronts.genomes(outer, inner.places))
-        self._losses.append(rows)
-        self._waiting += len(rows)
-        if self._waiting > CHUNK:
-            self._filter()
-
-    def _filter(self) -> None:
-        genomes, losses = np.concatenate(self._genomes), np.concatenate(self._losses)
-        front = one_each(losses)
-        self._genomes, self._losses = [genomes[front]], [losses[front]]
-        self._waiting = 0
-
-    def front(self) -> tuple[Ints, Floats]:
-        """The designs of the front and their losses."""
-        self._filter()
-        return self._genomes[0], self._losses[0]
+    Args:
+        problem: The problem.
+        fronts: The inner fronts.
+        outer: Outer designs, ``(o, d_o)``.
+        losses: Theirs in the objectives that inner parts do not decide, ``(o, k)``.
+        labels: Their inner fronts, ``(o,)``.
+    """
+    m = len(problem.objectives)
+    inner = list(fronts.objectives)
+    others = [j for j in range(m) if j not in inner]
+    found = np.empty((0, m))
+    owner, places = np.empty((2, 0), dtype=np.int64)
+    # Good designs first, so that most others do not get past them.
+    order = np.argsort(losses[:, 0], kind="stable") if others else np.arange(len(labels))
+    sizes = np.array([len(fronts.fronts[label].places) for label in labels[order]], dtype=np.int64)
+    for some in np.split(order, np.flatnonzero(np.diff(np.cumsum(sizes) // CHUNK)) + 1):
+        mine = [fronts.fronts[label] for label in labels[some]]
+        who = np.repeat(some, [len(front.places) for front in mine])
+        rows = np.empty((len(who), m))
+        rows[:, others] = losses[who]
+        rows[:, inner] = np.concatenate([rows[:0, inner], *(front.losses for front in mine)])
+        owner = np.concatenate([owner, who])
+        places = np.concatenate([places, *(front.places for front in mine)])
+        found = np.concatenate([found, rows])
+        kept = one_each(found)
+        owner, places, found = owner[kept], places[kept], found[kept]
+    return fronts.genomes(outer[owner], places), found
 
 
 def _reading(problem: Problem) -> str:

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Final
 
 import numpy as np
 
-from hwnas.arrays import Floats
+from hwnas.arrays import Floats, Ints
 from hwnas.design.designs import Designs
 from hwnas.design.layers import Operator
 from hwnas.design.parts import NetworkFamily, QuantizationPolicy
 from hwnas.evaluation.interface import ALL_PARTS
 from hwnas.prediction.interface import Features
-from hwnas.space import Gene, Part, Space
+from hwnas.space import Gene, Part, Space, keys, unique
+
+_REMEMBERED: Final = 20_000
+"""Settings of a part whose description is remembered."""
 
 
 class CanonicalFeatures(Features):
@@ -36,6 +39,7 @@ class CanonicalFeatures(Features):
     def __init__(self, *parts: str) -> None:
         self.parts = parts
         self.reads = frozenset(parts) if parts else ALL_PARTS
+        self._last: tuple[Space, tuple[Space, Ints, list[_Block]]] | None = None
 
     def names(self, space: Space) -> tuple[str, ...]:
         """The names of the columns, part by part; see `Features.names`."""
@@ -43,11 +47,18 @@ class CanonicalFeatures(Features):
 
     def matrix(self, designs: Designs) -> Floats:
         """The descriptions side by side; see `Features.matrix`."""
-        columns = designs.space.columns_of(*self._named(designs.space))
-        space = self._projected(designs.space)
-        batch = Designs(space, designs.genomes[:, columns], designs.seed)
-        values = [block.values(batch) for block in _blocks(space)]
-        return np.hstack([np.empty((len(batch), 0)), *values])
+        space, columns, blocks = self._described(designs.space)
+        batch = _Batch(Designs(space, designs.genomes[:, columns], designs.seed))
+        values = [block.values(batch) for block in blocks]
+        return np.hstack([np.empty((len(designs), 0)), *values])
+
+    def _described(self, space: Space) -> tuple[Space, Ints, list[_Block]]:
+        """What a space becomes, its columns, and its blocks; those of the last space are kept."""
+        if self._last is None or self._last[0] is not space:
+            projected = self._projected(space)
+            columns = space.columns_of(*self._named(space))
+            self._last = space, (projected, columns, list(_blocks(projected)))
+        return self._last[1]
 
     def agree(self, one: Space, other: Space) -> bool:
         """Whether genes and parts are the same: a part's options change what columns mean."""
@@ -60,12 +71,50 @@ class CanonicalFeatures(Features):
         return space.part(*self._named(space))
 
 
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Designs, and their genes' features."""
+
+    designs: Designs
+
+    @cached_property
+    def genes(self) -> Floats:
+        return self.designs.space.features(self.designs.genomes)
+
+
 @dataclass(frozen=True)
 class _Block:
     """Some columns: their names, and designs to ``float64 (n, k)``."""
 
     names: tuple[str, ...]
-    values: Callable[[Designs], Floats]
+    values: Callable[[_Batch], Floats]
+
+
+class _PerSetting:
+    """Describes designs by one part, each setting of it once; the last settings are remembered.
+
+    Args:
+        space: The space of the part.
+        describe: From designs of that space to ``(n, k)``, row by row.
+    """
+
+    def __init__(self, space: Space, describe: Callable[[Designs], Floats]) -> None:
+        self._space, self._describe = space, describe
+        self._known: dict[bytes, Floats] = {}
+
+    def __call__(self, batch: _Batch) -> Floats:
+        designs = batch.designs
+        rows = designs.genomes[:, designs.space.columns_of(*self._space.part_names)]
+        names = keys(rows)
+        if not names or not all(name in self._known for name in names):
+            if len(self._known) + len(names) > _REMEMBERED:
+                self._known = {}
+            new = [i for i in unique(rows)[0] if names[i] not in self._known]
+            described = self._describe(Designs(self._space, rows[new]))
+            if not names:
+                return described
+            self._known.update(zip([names[i] for i in new], described, strict=True))
+        return np.stack([self._known[name] for name in names])
 
 
 def _blocks(space: Space) -> Iterator[_Block]:
@@ -74,41 +123,49 @@ def _blocks(space: Space) -> Iterator[_Block]:
         part = space.parts.get(name)
         if part is not None and part.encoding_names():
             own = tuple(f"{name}.{column}" for column in part.encoding_names())
-            yield _Block(own, partial(_encoding, part))
+            yield _Block(own, _PerSetting(space.part(name), partial(_encoding, part)))
             continue
         columns = [i for i, c in enumerate(space.feature_names) if c.startswith(f"{name}.")]
         yield _Block(tuple(space.feature_names[i] for i in columns), partial(_genes, columns))
         if isinstance(part, NetworkFamily):
             statistics = tuple(f"{name}.{column}" for column in _STATISTICS)
-            yield _Block(statistics, partial(_statistics, part))
+            yield _Block(statistics, _PerSetting(space.part(name), partial(_statistics, part)))
         if isinstance(part, QuantizationPolicy):
             numeric = [gene for gene in space.genes if gene.part == name and _is_number(gene)]
-            yield _Block(tuple(f"2^-{g.name}" for g in numeric), partial(_steps, numeric))
+            named = tuple(f"2^-{gene.name}" for gene in numeric)
+            where = [space.names.index(gene.name) for gene in numeric]
+            sizes = [_relative_steps(gene) for gene in numeric]
+            yield _Block(named, partial(_steps, where, sizes))
 
 
 def _encoding(part: Part, designs: Designs) -> Floats:
     return part.encoding(designs.columns, len(designs))
 
 
-def _genes(columns: list[int], designs: Designs) -> Floats:
-    return designs.space.features(designs.genomes)[:, columns]
+def _genes(columns: list[int], batch: _Batch) -> Floats:
+    return batch.genes[:, columns]
 
 
 def _is_number(gene: Gene) -> bool:
     return not any(isinstance(choice, str | bool) for choice in gene.choices)
 
 
-def _steps(genes: list[Gene], designs: Designs) -> Floats:
-    """The rounding steps 2^-b of bit widths, ``(n, genes)``, in (0, 1]; 0 where inactive.
+def _relative_steps(gene: Gene) -> Floats:
+    """The rounding step 2^-b of each choice, in proportion to that of the fewest bits."""
+    bits = np.array([float(choice) for choice in gene.choices])
+    steps: Floats = 2.0 ** (bits.min() - bits)
+    return steps
 
-    In proportion to the step of each gene's fewest bits. The loss of accuracy is far closer to
-    linear in the step than in the number of bits.
+
+def _steps(columns: list[int], sizes: list[Floats], batch: _Batch) -> Floats:
+    """The rounding steps of bit widths, ``(n, genes)``, in (0, 1]; 0 where inactive.
+
+    The loss of accuracy is far closer to linear in the step than in the number of bits.
     """
-    steps = np.zeros((len(designs), len(genes)))
-    for j, gene in enumerate(genes):
-        active = designs.active[:, designs.space.names.index(gene.name)]
-        fewest = min(float(choice) for choice in gene.choices)
-        steps[:, j] = active * 2.0 ** (fewest - designs[gene.name].astype(np.float64))
+    designs = batch.designs
+    steps = np.zeros((len(designs), len(columns)))
+    for j, (column, size) in enumerate(zip(columns, sizes, strict=True)):
+        steps[:, j] = designs.active[:, column] * size[designs.genomes[:, column]]
     return steps
 
 

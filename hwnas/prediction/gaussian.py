@@ -11,10 +11,12 @@ standardised ones.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.linalg import LinAlgError
+from scipy.linalg.lapack import dpotrf, dpotri, dpotrs, dtrtrs
 from scipy.optimize import minimize
-from scipy.spatial.distance import cdist
 
 from hwnas.arrays import Floats, Ints
 
@@ -91,26 +93,57 @@ def most_likely_alike(X: Floats, y: Floats) -> tuple[Floats, float]:
         Parameters as `log_likelihood` takes them, ``(k + 2,)``, and the variance of the trend.
     """
     k = X.shape[1]
-    distances = cdist(X, X) * np.sqrt(5.0 / k)
+    distances = np.sqrt(_squares(X, X) * (5.0 / k))
     linear = X @ X.T / k
     best, found, slope = -np.inf, np.zeros(k + 2), 0.0
     for length in _LENGTHS:
-        r = distances / length
-        smooth = (1.0 + r + r**2 / 3.0) * np.exp(-r)
+        smooth = _matern(distances / length)[0]
         for trend in _TRENDS:
-            values, vectors = np.linalg.eigh(smooth + trend * linear)
-            squares = (vectors.T @ y) ** 2
+            shape = smooth + trend * linear
             for noise in _NOISE_LEVELS:
-                spectrum = np.maximum(values, 0.0) + noise * (1.0 + trend)
+                factor = _factor(shape, noise * (1.0 + trend))
+                whitened = dtrtrs(factor, y, lower=1)[0]
                 # The amplitude that is most likely for a given shape of the covariance.
-                amplitude = max(float(np.mean(squares / spectrum)), _AMPLITUDES[0])
-                likelihood = -0.5 * (len(y) * np.log(amplitude) + np.log(spectrum).sum())
+                amplitude = max(float(whitened @ whitened) / len(y), _AMPLITUDES[0])
+                likelihood = -0.5 * len(y) * np.log(amplitude) - np.log(np.diag(factor)).sum()
                 if likelihood > best:
                     lengths = np.full(k, np.log(length * np.sqrt(k)))
                     last = np.log(noise * (1.0 + trend) * amplitude)
                     best, slope = likelihood, trend * amplitude
                     found = np.concatenate([[np.log(amplitude)], lengths, [last]])
     return found, slope
+
+
+def _squares(A: Floats, B: Floats) -> Floats:
+    """Squared distances between rows, ``(a, b)``; multiplied out, so small ones are inexact."""
+    squares: Floats = A @ B.T
+    squares *= -2.0
+    squares += (A**2).sum(axis=1)[:, None]
+    squares += (B**2).sum(axis=1)
+    return np.maximum(squares, 0.0, out=squares)
+
+
+def _matern(r: Floats) -> tuple[Floats, Floats]:
+    """The correlation at distances times the root of 5, and its factor exp(-r); eq. 4.17."""
+    decay: Floats = np.exp(-r)
+    smooth = r * (1.0 / 3.0)
+    smooth += 1.0
+    smooth *= r
+    smooth += 1.0
+    smooth *= decay
+    return smooth, decay
+
+
+def _factor(K: Floats, noise: float) -> Floats:
+    """The lower Cholesky factor of a covariance with noise, column by column."""
+    whole = K.copy()
+    whole.ravel()[:: len(whole) + 1] += noise
+    # Symmetric: its transpose is the same, and is laid out as LAPACK wants it.
+    factor: Floats
+    factor, failed = dpotrf(whole.T, lower=1, clean=1, overwrite_a=1)
+    if failed:
+        raise LinAlgError("a covariance is not positive definite")
+    return factor
 
 
 def log_likelihood(theta: Floats, X: Floats, y: Floats) -> tuple[float, Floats]:
@@ -127,22 +160,29 @@ def log_likelihood(theta: Floats, X: Floats, y: Floats) -> tuple[float, Floats]:
     """
     amplitude, noise = np.exp(theta[0]), np.exp(theta[-1])
     Z = X / np.exp(theta[1:-1])
-    r = np.sqrt(5.0) * cdist(Z, Z)
-    decay = amplitude * np.exp(-r)
-    smooth = (1.0 + r + r**2 / 3.0) * decay  # eq. 4.17
-    K = smooth.copy()
-    K[np.diag_indices_from(K)] += noise
-    factor = cho_factor(K, lower=True)
-    alpha = cho_solve(factor, y)
-    half_log_det = np.log(np.diag(factor[0])).sum()
+    r = _squares(Z, Z)
+    r *= 5.0
+    np.sqrt(r, out=r)
+    smooth, decay = _matern(r)
+    smooth *= amplitude  # eq. 4.17
+    factor = _factor(smooth, noise)
+    alpha = dpotrs(factor, y, lower=1)[0]
+    half_log_det = np.log(np.diag(factor)).sum()
     likelihood = -0.5 * y @ alpha - half_log_det - 0.5 * len(y) * np.log(2.0 * np.pi)  # eq. 5.8
 
-    # Eq. 5.9: half the trace of W dK, for each parameter.
-    W = np.outer(alpha, alpha) - cho_solve(factor, np.eye(len(y)))
+    # Eq. 5.9: half the trace of W dK, for each parameter. Of the inverse one triangle is computed.
+    below = dpotri(factor, lower=1, overwrite_c=1)[0]
+    W = np.outer(alpha, alpha)
+    W -= below
+    W -= below.T
+    W.ravel()[:: len(W) + 1] += np.diag(below)
     # dK/dlog(length_d) = 5/3 (1 + r) decay (z_id - z_jd)^2; the square is multiplied out.
-    V = W * (5.0 / 3.0) * (1.0 + r) * decay
-    by_length = V.sum(axis=1) @ Z**2 - np.sum(Z * (V @ Z), axis=0)
-    by_variances = 0.5 * np.sum(W * smooth), 0.5 * noise * np.trace(W)
+    decay *= 5.0 / 3.0 * amplitude
+    r += 1.0
+    r *= decay
+    r *= W
+    by_length = r.sum(axis=1) @ Z**2 - np.sum(Z * (r @ Z), axis=0)
+    by_variances = 0.5 * np.vdot(W, smooth), 0.5 * noise * np.trace(W)
     return float(likelihood), np.array([by_variances[0], *by_length, by_variances[1]])
 
 
@@ -161,16 +201,15 @@ class Posterior:
         self._trend = trend * np.exp(2.0 * theta[1:-1]) / X.shape[1]
         self._lengths = np.exp(theta[1:-1])
         self._Z = X / self._lengths
-        K = self.covariance(self._Z, self._Z)
-        K[np.diag_indices_from(K)] += self.noise
-        self._factor = cho_factor(K, lower=True)
-        self._alpha = cho_solve(self._factor, y)
+        self._factor = _factor(self.covariance(self._Z, self._Z), self.noise)
+        self._alpha: Floats = dpotrs(self._factor, y, lower=1)[0]
 
     def covariance(self, A: Floats, B: Floats) -> Floats:
         """The prior covariance of rows divided by their lengths, ``(a, b)``; eq. 4.17."""
-        squares = (A**2).sum(axis=1)[:, None] + (B**2).sum(axis=1) - 2.0 * (A @ B.T)
-        r = np.sqrt(np.maximum(5.0 * squares, 0.0))
-        smooth: Floats = self.amplitude * (1.0 + r + r * r / 3.0) * np.exp(-r)
+        r = _squares(A, B)
+        r *= 5.0
+        smooth = _matern(np.sqrt(r, out=r))[0]
+        smooth *= self.amplitude
         if self._trend.any():
             smooth += (A * self._trend) @ B.T
         return smooth
@@ -178,11 +217,12 @@ class Posterior:
     def at(self, X: Floats) -> Seen:
         """The posterior at some rows, ``(j, k)``."""
         Z = X / self._lengths
-        K = self.covariance(self._Z, Z)
-        V = solve_triangular(self._factor[0], K, lower=True, check_finite=False)
+        K = self.covariance(Z, self._Z)
+        mean = K @ self._alpha
+        V: Floats = dtrtrs(self._factor, K.T, lower=1, overwrite_b=1)[0].T if len(X) else K
         prior = self.amplitude + (Z**2) @ self._trend
-        variance = np.maximum(prior - (V**2).sum(axis=0), 1e-12 * self.amplitude)
-        return Seen(self, Z, V, self._alpha @ K, variance)
+        variance = np.maximum(prior - np.einsum("jn,jn->j", V, V), 1e-12 * self.amplitude)
+        return Seen(self, Z, V, mean, variance)
 
 
 class Seen:
@@ -202,15 +242,26 @@ class Seen:
     def take(self, rows: Ints) -> Seen:
         """Some of the rows."""
         return Seen(
-            self._process, self._Z[rows], self._V[:, rows], self.mean[rows], self.variance[rows]
+            self._process, self._Z[rows], self._V[rows], self.mean[rows], self.variance[rows]
+        )
+
+    @classmethod
+    def joined(cls, several: Sequence[Seen]) -> Seen:
+        """The rows of several posteriors of one process, at least one, in their order."""
+        return cls(
+            several[0]._process,
+            np.concatenate([one._Z for one in several]),
+            np.concatenate([one._V for one in several]),
+            np.concatenate([one.mean for one in several]),
+            np.concatenate([one.variance for one in several]),
         )
 
     def measured(self, row: int) -> Seen:
         """The posterior if a row were measured and gave its mean: less uncertain around it."""
         covariance = (
-            self._process.covariance(self._Z[row : row + 1], self._Z)[0] - self._V[:, row] @ self._V
+            self._process.covariance(self._Z[row : row + 1], self._Z)[0] - self._V @ self._V[row]
         )
         new = covariance / np.sqrt(self.variance[row] + self._process.noise)
-        V = np.concatenate([self._V, new[None, :]])
+        V = np.concatenate([self._V, new[:, None]], axis=1)
         variance = np.maximum(self.variance - new**2, 1e-12 * self._process.amplitude)
         return Seen(self._process, self._Z, V, self.mean, variance)

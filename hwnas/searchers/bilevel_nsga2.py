@@ -12,20 +12,19 @@ Symbols: ``p`` individuals, ``k`` points, ``q`` samples of the hypervolume, ``m`
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from hwnas.arrays import Bools, Floats, Ints
-from hwnas.errors import SearcherError
 from hwnas.inner import InnerFront
 from hwnas.metrics import Measurements, Reason
 from hwnas.problem import Problem
 from hwnas.searchers.greybox.anatomy import Anatomy
 from hwnas.searchers.greybox.ledger import Ledger
 from hwnas.searchers.interface import Searcher
+from hwnas.searchers.options import at_least, population_for, probability
 from hwnas.space.operators import perturb, recombine
 
 _ROUNDS = 10
@@ -74,25 +73,10 @@ class BilevelNSGA2(Searcher):
         enumerate_inner: int = 20_000,
     ) -> None:
         super().__init__(problem, seed=seed, budget=budget)
-        if population is None:
-            population = min(200, max(12, 2 * round(math.sqrt(budget or 2500) / 2)))
-        for option, value, least in (
-            ("population", population, 2),
-            ("siblings", siblings, 1),
-            ("enumerate_inner", enumerate_inner, 1),
-        ):
-            if value < least:
-                raise SearcherError(
-                    f"bilevel_nsga2 cannot have {option} = {value}",
-                    where=f"option {option}",
-                    rule=f"at least {least}",
-                    given=str(value),
-                )
-        if not 0.0 <= crossover <= 1.0:
-            raise SearcherError(
-                "crossover is no probability", rule="between 0 and 1", given=str(crossover)
-            )
-        self.population = population
+        self.population = population_for(budget) if population is None else population
+        at_least(2, self.name, population=self.population)
+        at_least(1, self.name, siblings=siblings, enumerate_inner=enumerate_inner)
+        probability(self.name, crossover=crossover)
         self.crossover = crossover
         self.siblings = siblings
         self.enumerate_inner = enumerate_inner

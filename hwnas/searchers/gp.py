@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 from optuna.samplers import BaseSampler, GPSampler
 
 from hwnas import plugins
-from hwnas.errors import SearcherError
 from hwnas.problem import Problem
+from hwnas.searchers.options import at_least
 from hwnas.searchers.optuna_sampler import OptunaSearcher, constraint_options
 
 
@@ -39,6 +39,7 @@ class GP(OptunaSearcher):
     """
 
     name: ClassVar[str] = "gp"
+    needs: ClassVar[tuple[str, ...]] = ("torch",)
     tries: ClassVar[int] = 2  # it insists on what it thinks is best, and each try takes a second
 
     def __init__(
@@ -52,8 +53,7 @@ class GP(OptunaSearcher):
     ) -> None:
         if find_spec("torch") is None:
             raise plugins.missing_extra("searcher 'gp'", "torch")
-        if startup < 1:
-            raise SearcherError("startup is too small", rule="at least 1", given=str(startup))
+        at_least(1, self.name, startup=startup)
         self.startup = startup
         self._exact = all(evaluator.deterministic for evaluator in problem.evaluators)
         super().__init__(problem, self._sampler, seed=seed, budget=budget, batch=batch, flat=True)

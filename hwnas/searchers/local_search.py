@@ -17,9 +17,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hwnas.arrays import Floats, Ints
-from hwnas.errors import SearcherError
 from hwnas.problem import Problem
 from hwnas.searchers.interface import Searcher, unseen
+from hwnas.searchers.options import at_least
 from hwnas.space import keys
 
 
@@ -61,8 +61,7 @@ class LocalSearch(Searcher):
         self, problem: Problem, *, seed: int = 0, budget: int | None = None, batch: int = 8
     ) -> None:
         super().__init__(problem, seed=seed, budget=budget)
-        if batch < 1:
-            raise SearcherError("batch is too small", rule="at least 1", given=str(batch))
+        at_least(1, self.name, batch=batch)
         self._batch = batch
         self._read = 0
         self._told: set[bytes] = set()

@@ -11,6 +11,7 @@ pymoo's MOEA/D knows no constraints and learns only what it has just proposed, s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -18,11 +19,12 @@ import numpy as np
 from hwnas.arrays import Floats, Ints
 from hwnas.errors import SearcherError
 from hwnas.problem import Problem
-from hwnas.searchers.interface import Searcher, unseen
-from hwnas.searchers.nsga3 import directions, population_for
+from hwnas.searchers.breeding import offspring
+from hwnas.searchers.interface import Searcher
+from hwnas.searchers.nsga3 import directions
+from hwnas.searchers.options import at_least, population_for, probability
 from hwnas.space.operators import crossover, mutate
 
-_ROUNDS: Final = 10
 _NEARBY: Final = 0.9
 """Probability that both parents are neighbours (Li and Zhang 2009, delta)."""
 
@@ -69,21 +71,17 @@ class MOEAD(Searcher):
         if m < 2:
             raise SearcherError(
                 "there is nothing to decompose",
+                where="searcher moead",
                 rule="at least two objectives",
                 given=str(m),
                 cure="use another searcher, e.g. regularized_evolution or nsga2",
             )
         wanted = population_for(budget) if population is None else population
-        given = 2 if neighbours is None else neighbours
-        for option, value in (("population", wanted), ("neighbours", given)):
-            if value < 2:
-                raise SearcherError(f"{option} is too small", rule="at least 2", given=str(value))
-        if replaced < 1:
-            raise SearcherError("replaced is too small", rule="at least 1", given=str(replaced))
-        if not 0.0 <= crossover <= 1.0:
-            raise SearcherError(
-                "crossover is no probability", rule="between 0 and 1", given=str(crossover)
-            )
+        at_least(2, self.name, population=wanted)
+        if neighbours is not None:
+            at_least(2, self.name, neighbours=neighbours)
+        at_least(1, self.name, replaced=replaced)
+        probability(self.name, crossover=crossover)
         self.directions = np.maximum(directions(m, wanted), _LEAST_WEIGHT)
         n = len(self.directions)
         self.population = wanted
@@ -123,24 +121,16 @@ class MOEAD(Searcher):
         """Proposes ``n`` children of the designs kept; see `Searcher.ask`."""
         self._update()
         rng = self.rng()
-        rows = np.empty((0, len(self.problem.space)), dtype=np.int64)
         ready = len(self.told) >= len(self.directions)
-        for _ in range(_ROUNDS if ready else 0):
-            missing = n - len(rows)
-            if not missing:
-                break
-            bred = np.concatenate([rows, self._breed(missing, rng)])
-            fresh = self.told.new(bred)
-            fresh[: len(rows)] = True
-            rows = bred[fresh]
-        return unseen(self.told, self.problem.space, n - len(rows), rng, rows)
+        breed = partial(self._breed, rng) if ready else None
+        return offspring(self.told, self.problem.space, n, rng, breed)
 
     def _update(self) -> None:
         while self._read < len(self.told):
             self._compete(self._read)
             self._read += 1
 
-    def _breed(self, n: int, rng: np.random.Generator) -> Ints:
+    def _breed(self, rng: np.random.Generator, n: int) -> Ints:
         """One child for each of ``n`` directions, which take turns, ``int64 (n, d)``."""
         many = len(self.directions)
         turns = -(-n // many)

@@ -7,19 +7,18 @@ distances pymoo's.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from hwnas.arrays import Floats, Ints
-from hwnas.errors import SearcherError
 from hwnas.problem import Problem
-from hwnas.searchers.interface import Searcher, unseen
+from hwnas.searchers.breeding import offspring
+from hwnas.searchers.interface import Searcher
+from hwnas.searchers.options import at_least, population_for, probability
 from hwnas.space.operators import perturb, recombine
-
-_ROUNDS = 10
 
 
 class NSGA2(Searcher):
@@ -49,15 +48,9 @@ class NSGA2(Searcher):
         crossover: float = 0.9,
     ) -> None:
         super().__init__(problem, seed=seed, budget=budget)
-        if population is None:
-            population = min(200, max(12, 2 * round(math.sqrt(budget or 2500) / 2)))
-        if population < 2:
-            raise SearcherError("population is too small", rule="at least 2", given=str(population))
-        if not 0.0 <= crossover <= 1.0:
-            raise SearcherError(
-                "crossover is no probability", rule="between 0 and 1", given=str(crossover)
-            )
-        self.population = population
+        self.population = population_for(budget) if population is None else population
+        at_least(2, self.name, population=self.population)
+        probability(self.name, crossover=crossover)
         self.crossover = crossover
         self._parents = np.empty(0, dtype=np.int64)
         self._generations_read = 0
@@ -75,20 +68,11 @@ class NSGA2(Searcher):
     def ask(self, n: int) -> Ints:
         """Proposes ``n`` children of the current population; see `Searcher.ask`."""
         rng = self.rng()
-        space = self.problem.space
-        rows = np.empty((0, len(space)), dtype=np.int64)
         parents = self._current()
-        for _ in range(_ROUNDS if len(parents) else 0):
-            missing = n - len(rows)
-            if not missing:
-                break
-            bred = np.concatenate([rows, self._breed(parents, missing, rng)])
-            fresh = self.told.new(bred)
-            fresh[: len(rows)] = True
-            rows = bred[fresh]
-        return unseen(self.told, space, n - len(rows), rng, rows)
+        breed = partial(self._breed, parents, rng) if len(parents) else None
+        return offspring(self.told, self.problem.space, n, rng, breed)
 
-    def _breed(self, parents: Ints, n: int, rng: np.random.Generator) -> Ints:
+    def _breed(self, parents: Ints, rng: np.random.Generator, n: int) -> Ints:
         pairs = -(-n // 2)
         places = self._winners(parents, 2 * pairs, rng).reshape(2, pairs)
         first, second = self.told.genomes[parents[places]]

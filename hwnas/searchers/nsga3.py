@@ -17,8 +17,8 @@ from pymoo.operators.selection.tournament import TournamentSelection
 from pymoo.util.reference_direction import UniformReferenceDirectionFactory
 
 from hwnas.arrays import Floats, Ints
-from hwnas.errors import SearcherError
 from hwnas.problem import Problem
+from hwnas.searchers.options import at_least, population_for, probability
 from hwnas.searchers.pymoo_algorithm import PymooSearcher, operators
 
 _FEW: Final = 3
@@ -48,12 +48,8 @@ class NSGA3(PymooSearcher):
         crossover: float = 0.9,
     ) -> None:
         size = population_for(budget) if population is None else population
-        if size < 2:
-            raise SearcherError("population is too small", rule="at least 2", given=str(size))
-        if not 0.0 <= crossover <= 1.0:
-            raise SearcherError(
-                "crossover is no probability", rule="between 0 and 1", given=str(crossover)
-            )
+        at_least(2, self.name, population=size)
+        probability(self.name, crossover=crossover)
         self.crossover = crossover
         self.directions = directions(len(problem.objectives), size)
 
@@ -70,11 +66,6 @@ class NSGA3(PymooSearcher):
     def options(self) -> Mapping[str, Any]:
         """Its options; see `Searcher.options`."""
         return {"population": self.population, "crossover": self.crossover}
-
-
-def population_for(budget: int | None) -> int:
-    """An even size between 12 and 200: about the square root of the budget."""
-    return min(200, max(12, 2 * round(math.sqrt(budget or 2500) / 2)))
 
 
 def less_violation(pop: Any, pairs: Any, random_state: Any, **_: Any) -> Ints:

@@ -34,6 +34,7 @@ from hwnas.metrics import Goal, Measurements
 from hwnas.problem import Problem
 from hwnas.searchers.bounds import relative_excesses
 from hwnas.searchers.interface import Searcher, unseen
+from hwnas.searchers.options import at_least
 from hwnas.space import Space
 from hwnas.space.conditions import Conditions
 
@@ -105,8 +106,7 @@ class OptunaSearcher(Searcher):
         flat: bool = False,
     ) -> None:
         super().__init__(problem, seed=seed, budget=budget)
-        if batch < 1:
-            raise SearcherError("batch is too small", rule="at least 1", given=str(batch))
+        at_least(1, self.name, batch=batch)
         self._build = sampler
         self._batch = batch
         self.flat = flat

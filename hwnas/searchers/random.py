@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hwnas.arrays import Ints
-from hwnas.errors import SearcherError
 from hwnas.problem import Problem
 from hwnas.searchers.interface import Searcher, unseen
+from hwnas.searchers.options import at_least
 
 
 class RandomSearch(Searcher):
@@ -29,8 +29,7 @@ class RandomSearch(Searcher):
         self, problem: Problem, *, seed: int = 0, budget: int | None = None, batch: int = 16
     ) -> None:
         super().__init__(problem, seed=seed, budget=budget)
-        if batch < 1:
-            raise SearcherError("batch is too small", rule="at least 1", given=str(batch))
+        at_least(1, self.name, batch=batch)
         self._batch = batch
 
     @property

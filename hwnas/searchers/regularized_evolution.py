@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from hwnas.arrays import Ints
-from hwnas.errors import SearcherError
 from hwnas.problem import Problem
-from hwnas.searchers.interface import Searcher, unseen
+from hwnas.searchers.breeding import offspring
+from hwnas.searchers.interface import Searcher
 from hwnas.searchers.nsga2 import survivors
+from hwnas.searchers.options import at_least
 from hwnas.space.operators import mutate
-
-_ROUNDS = 10
 
 
 class RegularizedEvolution(Searcher):
@@ -56,14 +56,8 @@ class RegularizedEvolution(Searcher):
         super().__init__(problem, seed=seed, budget=budget)
         if population is None:
             population = min(100, max(30, round(math.sqrt(budget or 2500))))
-        for option, given, least in (("population", population, 2), ("tournament", tournament, 1)):
-            if given < least:
-                raise SearcherError(
-                    f"{option} is too small",
-                    where=f"searcher regularized_evolution, option {option}",
-                    rule=f"at least {least}",
-                    given=str(given),
-                )
+        at_least(2, self.name, population=population)
+        at_least(1, self.name, tournament=tournament)
         self.population = population
         self.tournament = tournament
 
@@ -79,21 +73,14 @@ class RegularizedEvolution(Searcher):
     def ask(self, n: int) -> Ints:
         """Proposes ``n`` children, random designs at first; see `Searcher.ask`."""
         rng = self.rng()
-        space = self.problem.space
-        rows = np.empty((0, len(space)), dtype=np.int64)
         parents = self._living()
-        for _ in range(_ROUNDS if len(parents) else 0):
-            missing = n - len(rows)
-            if not missing:
-                break
-            # `parents` is sorted from best to worst, so a tournament is won by the smallest place.
-            places = rng.integers(0, len(parents), size=(missing, self.tournament)).min(axis=1)
-            children = mutate(self.told.genomes[parents[places]], space, rng)
-            bred = np.concatenate([rows, children])
-            fresh = self.told.new(bred)
-            fresh[: len(rows)] = True
-            rows = bred[fresh]
-        return unseen(self.told, space, n - len(rows), rng, rows)
+        breed = partial(self._breed, parents, rng) if len(parents) else None
+        return offspring(self.told, self.problem.space, n, rng, breed)
+
+    def _breed(self, parents: Ints, rng: np.random.Generator, n: int) -> Ints:
+        # `parents` is sorted from best to worst, so a tournament is won by the smallest place.
+        places = rng.integers(0, len(parents), size=(n, self.tournament)).min(axis=1)
+        return mutate(self.told.genomes[parents[places]], self.problem.space, rng)
 
     def _living(self) -> Ints:
         """The youngest designs, best first, as rows told; none before there are enough."""

@@ -24,6 +24,7 @@ from hwnas.arrays import Floats, Ints
 from hwnas.errors import SearcherError, nearest
 from hwnas.problem import Problem, nondominated
 from hwnas.searchers.interface import Searcher, unseen
+from hwnas.searchers.options import at_least
 from hwnas.searchers.scalarisation import Scalarisation, spread
 from hwnas.space import keys
 from hwnas.space.operators import mutate
@@ -94,14 +95,7 @@ class SHGO(Searcher):
         super().__init__(problem, seed=seed, budget=budget)
         self.macro = None if macro is None else list(macro)
         self._columns = _macro_columns(problem, self.macro)
-        for option, given in (("weights", weights), ("iterations", iterations)):
-            if given < 1:
-                raise SearcherError(
-                    f"{option} is too small",
-                    where=f"searcher shgo, option {option}",
-                    rule="at least 1",
-                    given=str(given),
-                )
+        at_least(1, self.name, weights=weights, iterations=iterations)
         self.weights = weights
         self.iterations = iterations
         self._rows: dict[bytes, int] = {}

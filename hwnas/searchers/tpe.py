@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 from optuna.samplers import BaseSampler, TPESampler
 
-from hwnas.errors import SearcherError
 from hwnas.problem import Problem
+from hwnas.searchers.options import at_least
 from hwnas.searchers.optuna_sampler import OptunaSearcher, constraint_options
 
 
@@ -46,11 +46,8 @@ class TPE(OptunaSearcher):
         candidates: int = 24,
         multivariate: bool = True,
     ) -> None:
-        for option, given, least in (("startup", startup, 0), ("candidates", candidates, 1)):
-            if given < least:
-                raise SearcherError(
-                    f"{option} is too small", rule=f"at least {least}", given=str(given)
-                )
+        at_least(0, self.name, startup=startup)
+        at_least(1, self.name, candidates=candidates)
         self.startup = startup
         self.candidates = candidates
         self.multivariate = multivariate

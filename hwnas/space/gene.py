@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,20 @@ class When:
         if self.at_least is None:
             return np.array([choice in self.one_of for choice in choices], dtype=np.bool_)
         return np.array([_number(self.gene, c) >= self.at_least for c in choices], dtype=np.bool_)
+
+    def to_json(self) -> dict[str, Any]:
+        """The condition as plain JSON values."""
+        return {"gene": self.gene, "one_of": list(self.one_of), "at_least": self.at_least}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> When:
+        """Builds a condition from `to_json`.
+
+        Raises:
+            SpaceError: It breaks a rule.
+            KeyError: Something is missing.
+        """
+        return cls(data["gene"], tuple(data["one_of"]), data["at_least"])
 
 
 def _number(gene: str, choice: Choice) -> float:
@@ -109,6 +124,27 @@ class Gene:
     def part(self) -> str:
         """The part of the genome it belongs to: the name up to the first dot."""
         return self.name.partition(".")[0]
+
+    def to_json(self) -> dict[str, Any]:
+        """The gene as plain JSON values."""
+        return {
+            "name": self.name,
+            "choices": list(self.choices),
+            "ordered": self.ordered,
+            "unit": self.unit,
+            "when": [when.to_json() for when in self.when],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Gene:
+        """Builds a gene from `to_json`.
+
+        Raises:
+            SpaceError: It breaks a rule.
+            KeyError: Something is missing.
+        """
+        when = tuple(When.from_json(condition) for condition in data["when"])
+        return cls(data["name"], tuple(data["choices"]), data["ordered"], when, data["unit"])
 
 
 def _kind(name: str, choice: object) -> str:

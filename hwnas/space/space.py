@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -18,7 +18,9 @@ from hwnas import plugins
 from hwnas.arrays import Bools, Choice, Columns, Floats, Ints
 from hwnas.errors import SpaceError, nearest
 from hwnas.space.conditions import Conditions
+from hwnas.space.features import feature_names, features
 from hwnas.space.gene import Gene, When
+from hwnas.space.readable import numbered
 from hwnas.space.rows import unique
 
 
@@ -38,9 +40,14 @@ class Part(ABC):
     def genes(self) -> tuple[Gene, ...]:
         """The genes of this part, each named ``<prefix>.<...>``."""
 
-    @abstractmethod
     def options(self) -> dict[str, Any]:
-        """What the constructor needs to build this part again, as plain JSON values."""
+        """What the constructor needs to build this part again, as plain JSON values.
+
+        These are a dataclass's fields; a part that is none says them itself.
+        """
+        if not is_dataclass(self):
+            raise NotImplementedError(f"{type(self).__name__} is no dataclass, so give it options")
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     def encoding_names(self) -> tuple[str, ...]:
         """The names of the columns of `encoding`.
@@ -255,23 +262,8 @@ class Space:
         Raises:
             SpaceError: An unknown gene, a value that is no choice, or an active gene left out.
         """
-        known = {g.name: {choice: i for i, choice in enumerate(g.choices)} for g in self.genes}
         rows = list(configs)
-        genomes = np.zeros((len(rows), len(self)), dtype=np.int64)
-        for i, config in enumerate(rows):
-            for name, value in config.items():
-                if name not in known:
-                    raise SpaceError(
-                        f"there is no gene {name!r}", where=f"design {i}", cure=nearest(name, known)
-                    )
-                if value not in known[name]:
-                    raise SpaceError(
-                        f"gene {name!r} has no choice {value!r}",
-                        where=f"design {i}",
-                        rule="one of " + ", ".join(map(repr, known[name])),
-                        given=repr(value),
-                    )
-                genomes[i, self._index[name]] = known[name][value]
+        genomes = numbered(self.genes, rows)
         for i, j in np.argwhere(self.active(genomes)):
             if self.names[j] not in rows[i]:
                 raise SpaceError(
@@ -284,15 +276,7 @@ class Space:
     @cached_property
     def feature_names(self) -> tuple[str, ...]:
         """The names of the columns of `features`, ``k`` of them."""
-        names: list[str] = []
-        for gene in self.genes:
-            if gene.ordered:
-                names.append(gene.name)
-            else:
-                names.extend(f"{gene.name}={choice}" for choice in gene.choices)
-            if gene.when:
-                names.append(f"{gene.name}?")
-        return tuple(names)
+        return feature_names(self.genes)
 
     def features(self, genomes: Ints) -> Floats:
         """Numbers for a predictor.
@@ -303,18 +287,7 @@ class Space:
         Returns:
             ``float64 (n, k)``.
         """
-        active = self.active(genomes)
-        columns: list[Floats] = []
-        for j, gene in enumerate(self.genes):
-            on = active[:, j].astype(np.float64)
-            index = genomes[:, j]
-            if gene.ordered:
-                columns.append(on * index / max(1, len(gene.choices) - 1))
-            else:
-                columns.extend(on * (index == i) for i in range(len(gene.choices)))
-            if gene.when:
-                columns.append(on)
-        return np.stack(columns, axis=1) if columns else np.empty((len(genomes), 0))
+        return features(self.genes, genomes, self.active(genomes))
 
     def neighbours(self, row: Ints) -> Ints:
         """The designs that differ from one in one active gene.
@@ -411,19 +384,7 @@ class Space:
     def to_json(self) -> dict[str, Any]:
         """The space as plain JSON values."""
         return {
-            "genes": [
-                {
-                    "name": g.name,
-                    "choices": list(g.choices),
-                    "ordered": g.ordered,
-                    "unit": g.unit,
-                    "when": [
-                        {"gene": w.gene, "one_of": list(w.one_of), "at_least": w.at_least}
-                        for w in g.when
-                    ],
-                }
-                for g in self.genes
-            ],
+            "genes": [gene.to_json() for gene in self.genes],
             "parts": {
                 prefix: {"use": part.name, "options": part.options()}
                 for prefix, part in self.parts.items()
@@ -439,16 +400,7 @@ class Space:
             PluginError: A part's plug-in is not installed.
         """
         try:
-            genes = tuple(
-                Gene(
-                    g["name"],
-                    tuple(g["choices"]),
-                    g["ordered"],
-                    tuple(When(w["gene"], tuple(w["one_of"]), w["at_least"]) for w in g["when"]),
-                    g["unit"],
-                )
-                for g in data["genes"]
-            )
+            genes = tuple(Gene.from_json(gene) for gene in data["genes"])
             parts = {
                 prefix: plugins.load("hwnas.spaces", spec["use"])(**spec["options"])
                 for prefix, spec in data["parts"].items()

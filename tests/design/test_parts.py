@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
-from hwnas import BitsPerCell, Designs, SkipNet, SystolicArray
+from hwnas import BitsPerCell, Designs, Gene, SkipNet, SystolicArray
+from hwnas.design import BitsPerLayer
 from hwnas.errors import SpaceError
+from hwnas.space import Part
 
 
 def test_bits_of_an_absent_cell_are_inactive():
@@ -45,6 +50,54 @@ def test_without_a_gene_for_cells_all_bits_are_always_active():
 def test_impossible_bits_are_refused(option, bits):
     with pytest.raises(SpaceError, match=option):
         BitsPerCell(**{option: bits})
+
+
+@pytest.mark.parametrize("policy", [BitsPerCell, BitsPerLayer])
+@pytest.mark.parametrize("bits", [1, 33, 0])
+def test_impossible_bits_of_the_boundary_are_refused(policy, bits):
+    with pytest.raises(SpaceError, match=f"{policy.name} cannot have boundary_bits = {bits}"):
+        policy(boundary_bits=bits)
+    assert policy(boundary_bits=32).boundary_bits == 32
+
+
+@pytest.mark.parametrize(("policy", "option"), [(BitsPerCell, "cells"), (BitsPerLayer, "layers")])
+def test_a_policy_has_bits_for_something(policy, option):
+    with pytest.raises(SpaceError, match=f"{policy.name} cannot have {option} = 0"):
+        policy(**{option: 0})
+
+
+@pytest.mark.parametrize(("policy", "option"), [(BitsPerCell, "cells"), (BitsPerLayer, "layers")])
+def test_a_network_that_is_too_large_for_the_bits_is_refused(policy, option):
+    space = SkipNet(cells=(3,)).space() + policy(**{option: 2}).space()
+    with pytest.raises(SpaceError, match=f"a {option[:-1]} 3, the policy bits for 2") as caught:
+        _ = Designs(space, space.sample(1, np.random.default_rng(1))).layers
+    assert caught.value.cure == f"{policy.name}({option}=3)"
+
+
+@dataclass(frozen=True)
+class Numbered(Part):
+    name: ClassVar[str] = "numbered"
+    prefix: ClassVar[str] = "num"
+
+    choices: tuple[int, ...] = (1, 2)
+    label: str = "a"
+
+    def genes(self):
+        return (Gene("num.x", self.choices),)
+
+
+class Bare(Part):
+    name = "bare"
+    prefix = "num"
+
+    def genes(self):
+        return (Gene("num.x", (1, 2)),)
+
+
+def test_the_options_of_a_dataclass_are_its_fields_without_tuples():
+    assert Numbered((3, 5)).options() == {"choices": [3, 5], "label": "a"}
+    with pytest.raises(NotImplementedError, match="Bare is no dataclass"):
+        Bare().options()
 
 
 def test_only_the_dataflow_has_no_order():

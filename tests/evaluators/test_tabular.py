@@ -375,7 +375,7 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("evaluators.table_files.import_module", absent)
     file = tmp_path / "table.parquet"
     file.write_bytes(b"")
-    assert "pip install pyarrow" in refused(MissingExtraError, path=file)
+    assert "hwnas[table]" in refused(MissingExtraError, path=file)
 
 
 STUDY = """
@@ -486,5 +486,5 @@ def test_fidelities_that_are_none_are_refused(csv, fidelities, where):
 
 
 def test_a_fidelity_that_the_table_has_not_is_refused(csv):
-    with pytest.raises(ProblemError, match="no fidelity 0.5"):
+    with pytest.raises(ProblemError, match=r"no fidelity 0\.5"):
         Tabular(path=csv(frame()), keys=KEYS, metrics={"error": ACCURACY}).evaluate(DESIGNS, 0.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from evaluators.systolic import Systolic
 from hwnas import Gene, Problem, Space, measures
@@ -12,7 +13,7 @@ from hwnas.design import BitsPerCell, SkipNet, SystolicArray
 from hwnas.errors import ExactRefusedError
 from hwnas.exact import solve
 from hwnas.exact.measuring import enumerated_front, one_each
-from hwnas.exact.quotient import quotient_front
+from hwnas.exact.quotient import _best_of_classes, quotient_front
 from hwnas.space import When
 from hwnas.testing import toys
 from hwnas.testing.toys import exact_front
@@ -133,6 +134,34 @@ def test_networks_that_share_costs_leave_the_most_accurate_one():
     assert "2 classes" in found.how
 
 
+def test_networks_that_are_ruled_out_are_in_no_class():
+    space = Space((Gene("net.a", (0, 1, 2, 3)), Gene("hw.x", (0, 1, 2))))
+    values = np.array([0.1, 0.5, 0.9, 0.7])
+    cost = np.array([[3.0, 1.0, 2.0], [9.0, 8.0, 9.0]])
+
+    @measures("right", goal="maximize", reads=("net",), expense="free", batch=True)
+    def right(designs):
+        return values[designs["net.a"]]
+
+    class Cost(Table):
+        def evaluate(self, designs, fidelity=1.0):
+            given_costs = cost[designs["net.a"] // 2, designs["hw.x"]]
+            return type(super().evaluate(designs)).of(self.metrics, {"cost": given_costs})
+
+        def fingerprints(self, designs):
+            if "hw" in designs.space.part_names:
+                return super().fingerprints(designs)
+            return [bytes([int(a) // 2]) for a in designs["net.a"]]
+
+    evaluators = [right, Cost(["cost"], (), 1)]
+    problem = Problem(space, evaluators, ["right", "cost"], ["right >= 0.2"])
+    found = quotient_front(problem, limit=_LIMIT)
+    assert_exact(found, problem)
+    assert sorted(found.genomes.tolist()) == [[1, 1], [2, 1]]
+    assert "the 3 settings of net" in found.how
+    assert "2 classes" in found.how
+
+
 # --- toys, three parts, conditions ----------------------------------------------------------------
 
 
@@ -202,6 +231,37 @@ def test_random_problems(parts):
     problem = built(parts)
     assume(problem is not None)
     assert_exact(solve(problem), problem)
+
+
+@given(problems(), st.integers(1, 5))
+@settings(max_examples=50, deadline=None)
+def test_random_problems_in_chunks(parts, size):
+    """Rows are measured, marked and filtered some at a time; no boundary may matter."""
+    problem = built(parts)
+    assume(problem is not None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hwnas.exact.quotient.CHUNK", size)
+        patch.setattr("hwnas.cost_classes._AT_ONCE", size)
+        found = solve(problem)
+    assert_exact(found, problem)
+    assert found.how == solve(problem).how
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), *[st.integers(0, 3)] * 3), max_size=25), st.integers(0, 3)
+)
+def test_the_best_of_each_class(rows, k):
+    classes = np.array([row[0] for row in rows], dtype=np.int64)
+    losses = np.array([row[1 : 1 + k] for row in rows], dtype=np.float64).reshape(len(rows), k)
+    kept = _best_of_classes(losses, classes).tolist()
+    found = sorted((int(classes[i]), *losses[i].tolist()) for i in kept)
+    different = {(int(c), *x) for c, x in zip(classes, losses.tolist(), strict=True)}
+
+    def beaten(one):
+        rivals = (other for other in different if other[0] == one[0] and other != one)
+        return any(all(a <= b for a, b in zip(r, one, strict=True)) for r in rivals)
+
+    assert found == sorted(one for one in different if not beaten(one))
 
 
 # --- methods and refusals -------------------------------------------------------------------------

@@ -19,14 +19,14 @@ from optuna.storages.journal import (
 
 from hwnas.errors import StorageError
 from hwnas.storage import lock as filelock
-from tests.storage.test_journal import by_stock, marks, new_study, opened, python, template
+from tests.storage.journals import by_stock, marks, new_study, opened, python, template
 
 HOLDER = """
 import sys, time
 from optuna.storages import JournalStorage
 from hwnas.storage.journal import DurableJournal
 sys.path.insert(0, sys.argv[3])
-from tests.storage.test_journal import template
+from tests.storage.journals import template
 
 backend = DurableJournal(sys.argv[1], grace=0.2)
 storage = JournalStorage(backend)

@@ -264,7 +264,11 @@ def test_the_least_gain_is_a_share(tmp_path, certified, given):
     assert plan.resolved["budget"]["stop_when_gain_below"] == plan.budget.gain
 
 
-@pytest.mark.parametrize("given", ["0", "1", "100 %", "-1 %", "0 %", "one", "1 s", "true", "[1]"])
+@pytest.mark.parametrize(
+    "given",
+    ["0", "1", "2", "-0.1", "100 %", "200 %", "-1 %", "0 %", ".nan", "one", "1 s", "true", "[1]",
+     "{a: 1}"],
+)  # fmt: skip
 def test_other_gains_are_named_with_their_line(tmp_path, given):
     text = GOOD.replace(
         "budget: 50", f"budget:\n  evaluations: 50\n  stop_when_gain_below: {given}"
@@ -272,6 +276,20 @@ def test_other_gains_are_named_with_their_line(tmp_path, given):
     (problem,) = _problems(tmp_path, text)
     line = text.splitlines().index(f"  stop_when_gain_below: {given}") + 1
     assert problem.startswith(f":{line}: budget.stop_when_gain_below: a share above 0 and below 1")
+
+
+def test_no_gain_is_none(tmp_path):
+    text = GOOD.replace("budget: 50", "budget: {evaluations: 50, stop_when_gain_below: null}")
+    assert _load(tmp_path, text).budget.gain is None
+
+
+def test_a_package_that_only_a_library_imports_is_missed_before_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("hwnas.plugins.find_spec", lambda module: None)
+    text = GOOD + "searcher: gp\n"
+    (problem,) = _problems(tmp_path, text)
+    line = text.splitlines().index("searcher: gp") + 1
+    assert problem.startswith(f":{line}: searcher.use: searcher 'gp' needs the package 'torch'")
+    assert "pip install 'hwnas[torch]'" in problem
 
 
 def test_a_searcher_without_a_bound_is_named_with_the_line_of_the_gain(tmp_path):

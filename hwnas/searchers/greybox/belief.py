@@ -172,6 +172,14 @@ class Fixed:
         """Some of the rows."""
         return Fixed(self.mean[rows], self.variance[rows])
 
+    @classmethod
+    def joined(cls, several: Sequence[Fixed]) -> Fixed:
+        """The rows of several forecasts, in their order."""
+        return cls(
+            np.concatenate([one.mean for one in several]),
+            np.concatenate([one.variance for one in several]),
+        )
+
     def measured(self, row: int) -> Fixed:
         """As if one were measured and gave its mean: certain there, and unchanged elsewhere."""
         variance = self.variance.copy()
@@ -282,9 +290,24 @@ class Forecast:
         """Some of the candidates."""
         return Forecast([[s.take(rows) for s in both] for both in self.seen], self.scales)
 
+    @classmethod
+    def joined(cls, several: Sequence[Forecast]) -> Forecast:
+        """The candidates of several forecasts of one belief, in their order."""
+        seen = [
+            [_joined(parts) for parts in zip(*both, strict=True)]
+            for both in zip(*(one.seen for one in several), strict=True)
+        ]
+        return cls(seen, several[0].scales)
+
     def measured(self, row: int) -> Forecast:
         """If a candidate were measured and gave its mean."""
         return Forecast([[s.measured(row) for s in both] for both in self.seen], self.scales)
+
+
+def _joined(several: Sequence[Seen | Fixed]) -> Seen | Fixed:
+    if isinstance(several[0], Fixed):
+        return Fixed.joined([one for one in several if isinstance(one, Fixed)])
+    return Seen.joined([one for one in several if isinstance(one, Seen)])
 
 
 def _middle(both: list[Seen | Fixed]) -> Floats:

@@ -2,10 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
 import numpy as np
 
 from hwnas.arrays import Bools, Floats, Ints
 from hwnas.space import keys
+
+_Column = TypeVar("_Column", Ints, Floats)
+
+
+class Growing(Generic[_Column]):
+    """A function of rows that is computed once for each row of an array that only grows.
+
+    Args:
+        function: From rows to as many values, row by row.
+    """
+
+    def __init__(self, function: Callable[[Ints], _Column]) -> None:
+        self._function: Callable[[Ints], _Column] = function
+        self._values: _Column | None = None
+
+    def __call__(self, rows: Ints) -> _Column:
+        """The values of all rows; the first ones are those of the last call.
+
+        Args:
+            rows: ``(n, d)``: the rows of the last call, and perhaps more.
+        """
+        if self._values is None:
+            self._values = self._function(rows)
+        elif len(self._values) < len(rows):
+            more = self._function(rows[len(self._values) :])
+            self._values = np.concatenate([self._values, more])
+        return self._values
 
 
 class Ledger:
@@ -43,20 +73,22 @@ class Ledger:
     @property
     def outer(self) -> Ints:
         """``int64 (n, d_o)``."""
-        self._outer = [np.concatenate(self._outer)]
+        if len(self._outer) > 1:
+            self._outer = [np.concatenate(self._outer)]
         return self._outer[0]
 
     @property
     def targets(self) -> Floats:
         """``(n, t)``."""
-        self._targets = [np.concatenate(self._targets)]
+        if len(self._targets) > 1:
+            self._targets = [np.concatenate(self._targets)]
         return self._targets[0]
 
     def new(self, outer: Ints) -> Bools:
         """``bool (p,)``: designs that are not in the ledger, the first of each only."""
-        seen: set[bytes] = set()
-        fresh = []
-        for name in keys(outer):
-            fresh.append(name not in self._place and name not in seen)
-            seen.add(name)
-        return np.array(fresh, dtype=np.bool_)
+        names = keys(outer)
+        # Later ones overwrite earlier ones, so that the first of each is left.
+        first = dict(zip(reversed(names), range(len(names) - 1, -1, -1), strict=True))
+        fresh = np.zeros(len(names), dtype=np.bool_)
+        fresh[[row for name, row in first.items() if name not in self._place]] = True
+        return fresh

@@ -5,6 +5,7 @@ Symbols: ``p`` candidates, ``q`` points of the volume, ``u`` open objectives.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +21,9 @@ _DECADES = 1.5
 _SPREAD = 3.0
 _BELOW = 0.4
 _ABOVE = 0.75
+_AT_ONCE = 12
+"""Candidates that are looked at together."""
+_ROUNDING = 1.0 + 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +113,18 @@ class Candidates:
             self.frame,
         )
 
+    @classmethod
+    def joined(cls, several: Sequence[Candidates]) -> Candidates:
+        """Those of several batches, at least one, in their order."""
+        return cls(
+            np.concatenate([some.rows for some in several]),
+            np.concatenate([some.masks for some in several]),
+            Forecast.joined([some.forecast for some in several]),
+            np.concatenate([some.least for some in several]),
+            np.concatenate([some.most for some in several]),
+            several[0].frame,
+        )
+
     def measured(self, row: int) -> Candidates:
         """If one of them were measured and gave its mean."""
         after = self.forecast.measured(row)
@@ -134,11 +150,17 @@ class Candidates:
         """Their deviations on the scale of the box."""
         return self.frame.stretched(self.losses, self.forecast.deviation[:, : self._u])
 
-    @cached_property
+    @property
     def chance(self) -> Floats:
         """The probability that all open constraints are met, ``(p,)``."""
+        return self.chances[0]
+
+    @cached_property
+    def chances(self) -> tuple[Floats, Floats]:
+        """The same, and what it becomes at most as deviations fall, ``(p,)`` each."""
         mean, deviation = self.forecast.mean[:, self._u :], self.forecast.deviation[:, self._u :]
-        return np.asarray(np.prod(ndtr(-mean / np.maximum(deviation, 1e-300)), axis=1))
+        met = ndtr(-mean / np.maximum(deviation, 1e-300))
+        return np.prod(met, axis=1), np.prod(np.where(mean < 0, 1.0, met), axis=1)
 
     def optimistic(self, deviations: float) -> Floats:
         """Losses on the scale of the box that are better than expected, ``(p, u)``."""
@@ -167,21 +189,35 @@ class Choice:
     def best(self, n: int) -> Ints:
         """The ``n`` outer designs that are expected to add most together, ``(j, d_o)``."""
         some = self._candidates
+        most = np.full(len(some), np.inf)
         for _ in range(min(n, len(some))):
-            value = self._volume.expected(some.masks, some.mean, some.deviation) * some.chance
-            value[self.chosen] = -np.inf
+            value = np.full(len(some), -np.inf)
+            left = np.ones(len(some), dtype=np.bool_)
+            left[self.chosen] = False
+            at_once = len(some) if np.isinf(most).all() else _AT_ONCE
+            # Most were worth less before than the best is now, and that only falls.
+            while (hopeful := np.flatnonzero(left & (most >= value.max()))).size:
+                batch = hopeful[np.argsort(-most[hopeful], kind="stable")[:at_once]]
+                value[batch], most[batch] = self._worth(some, batch)
+                left[batch] = False
             pick = int(np.argmax(value))
             self.chosen.append(pick)
             self._volume.add(some.masks[pick], some.mean[pick])
             some = some.measured(pick)
         return some.rows[self.chosen]
 
+    def _worth(self, some: Candidates, rows: Ints) -> tuple[Floats, Floats]:
+        """What candidates are expected to add, and at most once others are measured, ``(j,)``."""
+        value, most = self._volume.expected_at_most(
+            some.masks[rows], some.mean[rows], some.deviation[rows]
+        )
+        chance, likely = some.chances
+        return value * chance[rows], most * likely[rows] * _ROUNDING
+
 
 def archived(volume: Volume, masks: Bools, frame: Frame, losses: Floats) -> None:
     """Takes measured designs, whose losses are certain, into the front."""
-    scaled = frame.scaled(losses)
-    for mask, row in zip(masks, scaled, strict=True):
-        volume.add(mask, row)
+    volume.add_all(masks, frame.scaled(losses))
 
 
 def settled(anatomy: Anatomy, targets: Floats) -> Bools:

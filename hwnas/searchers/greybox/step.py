@@ -10,7 +10,7 @@ import numpy as np
 from hwnas.arrays import Bools, Floats, Ints
 from hwnas.searchers.greybox.anatomy import Anatomy
 from hwnas.searchers.greybox.belief import MANY, Belief, Describer
-from hwnas.searchers.greybox.ledger import Ledger
+from hwnas.searchers.greybox.ledger import Growing, Ledger
 from hwnas.searchers.greybox.monotone import Monotone
 from hwnas.searchers.greybox.plan import Candidates, Choice, Frame, archived, learnt, settled
 from hwnas.searchers.greybox.pool import ENUMERABLE, bred, spread
@@ -49,6 +49,10 @@ class Prepared:
     describe: Describer
     volume: Volume
     masks: Masks
+    features: Growing[Floats]
+    """Of the designs measured."""
+    labels: Growing[Ints]
+    """Their cost classes."""
 
     @classmethod
     def of(cls, anatomy: Anatomy, seed: int, initial: int) -> Prepared:
@@ -69,7 +73,8 @@ class Prepared:
         first = some[spread(describe(some), initial)]
         possible = [len(fronts.fronts[i].places) > 0 for i in fronts.labels(first)]
         first = first[np.array(possible, dtype=np.bool_)]
-        return cls(first, describe, volume, Masks(volume, low, high))
+        masks = Masks(volume, low, high)
+        return cls(first, describe, volume, masks, Growing(describe), Growing(fronts.labels))
 
 
 def _ends(sample: Ints, anatomy: Anatomy, rng: np.random.Generator) -> Ints:
@@ -92,6 +97,22 @@ def _ends(sample: Ints, anatomy: Anatomy, rng: np.random.Generator) -> Ints:
     return np.concatenate(found)
 
 
+def covered(front: Floats, others: Floats) -> bool:
+    """Whether each row of a front is as bad as some other row in every objective.
+
+    Args:
+        front: ``(j, f)``.
+        others: ``(k, f)``.
+    """
+    if front.shape[1] not in (1, 2) or not len(others):
+        better: Bools = np.asarray((others <= front[:, None, :]).all(axis=2))
+        return bool(better.any(axis=1).all())
+    order = np.argsort(others[:, 0], kind="stable")
+    lowest = np.append(np.inf, np.minimum.accumulate(others[order, -1]))
+    before = np.searchsorted(others[order, 0], front[:, 0], side="right")
+    return bool((lowest[before] <= front[:, -1]).all())
+
+
 class Step:
     """What follows from the history so far."""
 
@@ -110,14 +131,12 @@ class Step:
         outer, targets = ledger.outer, ledger.targets
         finite: Bools = np.asarray(np.isfinite(targets).all(axis=1))
         self._frame = Frame.around(targets[finite][:, : self._u], anatomy.worst)
-        self._belief: Belief = learnt(prepared.describe(outer), targets, anatomy, kept)
+        self._belief: Belief = learnt(prepared.features(outer), targets, anatomy, kept)
         self._volume = prepared.volume.empty()
         good = settled(anatomy, targets)
-        labels = anatomy.fronts.labels(outer[good])
-        self._known = (
-            [anatomy.fronts.fronts[i].losses for i in labels], targets[good][:, : self._u]
-        )  # fmt: skip
-        masks = self._masks(outer)
+        labels = prepared.labels(outer)
+        self._known = labels[good], targets[good][:, : self._u]
+        masks = self._masks(labels)
         archived(self._volume, masks[good], self._frame, targets[good][:, : self._u])
         early = good & (np.arange(len(good)) < len(good) // _RECENT)
         before = prepared.volume.empty()
@@ -133,9 +152,8 @@ class Step:
         self._stream = int(rng.integers(2**63))
         self.candidates = self._short(self._pool)
 
-    def _masks(self, outer: Ints) -> Bools:
-        fronts = self._anatomy.fronts
-        return self._prepared.masks.of(fronts.labels(outer), fronts.fronts)
+    def _masks(self, labels: Ints) -> Bools:
+        return self._prepared.masks.of(labels, self._anatomy.fronts.fronts)
 
     def _considered(self, rows: Ints) -> Candidates:
         """Candidates, less those that certainly cannot add anything."""
@@ -145,28 +163,28 @@ class Step:
         contradicts = least > most
         least = np.where(contradicts, self._anatomy.best, least)
         most = np.where(contradicts, np.inf, most)
+        labels = self._anatomy.fronts.labels(rows)
         forecast = self._belief.at(self._prepared.describe(rows))
-        some = Candidates(rows, self._masks(rows), forecast, least, most, self._frame)
-        hopeless = self._volume.gained(some.masks, some.certain) <= 0
+        some = Candidates(rows, self._masks(labels), forecast, least, most, self._frame)
+        hopeless = ~self._volume.adds(some.masks, some.certain)
         # Points are few; what reaches none of them may still reach the front between them.
         doubtful = np.flatnonzero(hopeless)
-        hopeless[doubtful] = [self._dominated(rows[i], least[i]) for i in doubtful]
+        hopeless[doubtful] = self._dominated(labels[doubtful], least[doubtful])
         return some.take(np.flatnonzero(~hopeless)) if hopeless.any() else some
 
-    def _dominated(self, row: Ints, least: Floats) -> bool:
-        """Whether measured designs are certainly as good as all inner designs of a row."""
-        fronts = self._anatomy.fronts
-        free = fronts.fronts[int(fronts.labels(row[None, :])[0])].losses
-        if not len(free):
-            return True
-        if not np.isfinite(least).all():
-            return False
-        found, ahead = self._known
-        beaten = np.zeros(len(free), dtype=np.bool_)
-        for losses, design in zip(found, ahead, strict=True):
-            if (design <= least).all():
-                beaten |= (losses[None, :, :] <= free[:, None, :]).all(axis=2).any(axis=1)
-        return bool(beaten.all())
+    def _dominated(self, labels: Ints, least: Floats) -> Bools:
+        """``bool (p,)``: whether measured designs are certainly as good as all inner designs."""
+        fronts = self._anatomy.fronts.fronts
+        found, losses = self._known
+        ahead: Bools = np.asarray((losses <= least[:, None, :]).all(axis=2))
+        ahead &= np.isfinite(least).all(axis=1, keepdims=True)
+        beaten = np.array([len(fronts[label].places) == 0 for label in labels], dtype=np.bool_)
+        for i in np.flatnonzero(~beaten & ahead.any(axis=1)):
+            others = np.unique(found[ahead[i]])
+            beaten[i] = labels[i] in others or covered(
+                fronts[labels[i]].losses, np.concatenate([fronts[other].losses for other in others])
+            )
+        return beaten
 
     def _hopeful(self, parents: Ints, rng: np.random.Generator) -> Candidates:
         """Everything, where that is little; else what a search of the model finds."""
@@ -175,17 +193,17 @@ class Step:
             rows = space.rows()
             return self._considered(rows[ledger.new(rows)])
         rows = np.concatenate([space.sample(_SAMPLED, rng), bred(parents, _NEAR, space, rng)])
-        pool = self._considered(rows[ledger.new(rows)])
-        rows, value = pool.rows, self._hoped(pool)
+        parts = [self._considered(rows[ledger.new(rows)])]
+        rows, value = parts[0].rows, self._hoped(parts[0])
         for _ in range(_ROUNDS if len(rows) else 0):
             top = np.argsort(-value, kind="stable")[:_PARENTS]
             more = np.concatenate([rows, bred(rows[top], _CHILDREN, space, rng)])
             fresh = ledger.new(more)
             fresh[: len(rows)] = False
-            found = self._considered(more[fresh])
-            rows = np.concatenate([rows, found.rows])
-            value = np.concatenate([value, self._hoped(found)])
-        return self._considered(rows[np.argsort(-value, kind="stable")[:_POOL]])
+            parts.append(self._considered(more[fresh]))
+            rows = np.concatenate([rows, parts[-1].rows])
+            value = np.concatenate([value, self._hoped(parts[-1])])
+        return Candidates.joined(parts).take(np.argsort(-value, kind="stable")[:_POOL])
 
     def _short(self, some: Candidates) -> Candidates:
         """The most hopeful candidates, and those that stay hopeful once others are measured."""
@@ -193,12 +211,18 @@ class Step:
             return some
         volume = self._volume.copy()
         kept = np.zeros(len(some), dtype=np.bool_)
+        hope = some.optimistic(1.0)
+        under = volume.reaching(some.masks, hope)
+        gain = volume.gains(under, hope[:, 0])
         for _ in range(_STAGES):
-            hoped = volume.gained(some.masks, some.optimistic(1.0)) * some.chance
+            hoped = gain.mean(axis=1) * some.chance
             hoped[kept] = -np.inf
             top = np.argsort(-hoped, kind="stable")[: _SHORT // _STAGES]
             kept[top] = True
+            before = volume.reached.copy()
             volume.add(some.masks[top[0]], some.mean[top[0]])
+            moved = np.flatnonzero(volume.reached != before)
+            gain[:, moved] = volume.gains(under, hope[:, 0], moved)
         return some.take(np.flatnonzero(kept))
 
     def _hoped(self, some: Candidates) -> Floats:

@@ -84,6 +84,34 @@ def test_who_reaches_as_far_as_the_front():
     assert volume.supports(masks, losses).tolist() == [True, True, False]
 
 
+@FEW
+@given(st.integers(0, 10_000), st.integers(0, 3))
+def test_a_mask_says_which_points_some_inner_design_reaches(seed, free):
+    rng = np.random.default_rng(seed)
+    volume = Volume(free, 2, points=64, seed=seed)
+    fronts = [rng.uniform(-0.3, 1.3, size=(rng.integers(0, 6), free)) for _ in range(4)]
+    for front in fronts:
+        front[:1] = volume.points[rng.integers(64), :free]  # exactly there counts as reached
+    masks = volume.masks(fronts)
+    for mask, front in zip(masks, fronts, strict=True):
+        expected = [any(all(row <= point[:free]) for row in front) for point in volume.points]
+        assert mask.tolist() == expected
+
+
+@FEW
+@given(st.integers(0, 10_000), st.integers(1, 3))
+def test_no_expectation_grows_beyond_its_bound(seed, uncertain):
+    rng = np.random.default_rng(seed)
+    volume, _ = volume_with(rng, 1, uncertain, designs=2, points=64)
+    masks = volume.masks([rng.random((2, 1)) for _ in range(6)])
+    mean, deviation = rng.random((2, 6, uncertain))
+    now, most = volume.expected_at_most(masks, mean, deviation)
+    assert (now <= most).all()
+    volume.add(masks[0], mean[0])
+    later = volume.expected(masks, mean, deviation * rng.random((6, uncertain)))
+    assert (later <= most * (1 + 1e-9)).all()
+
+
 def test_masks_are_made_once_per_front():
     volume = Volume(2, 1, points=64, seed=0)
     masks = Masks(volume, np.zeros(2), np.full(2, 2.0))
