@@ -61,17 +61,21 @@ class Error(Evaluator):
     Args:
         function: From designs to errors in [0, 1].
         reads: The parts that it reads.
+        early: The same at lower fidelities.
     """
 
     metrics = (Metric("error", worst=1.0, best=0.0),)
     expense = Expense.COSTLY
 
-    def __init__(self, function: Callable[[Designs], np.ndarray], reads=("net", "quant")) -> None:
-        self.function = function
+    def __init__(
+        self, function: Callable[[Designs], np.ndarray], reads=("net", "quant"), early=None
+    ) -> None:
+        self.function = {1.0: function, **(early or {})}
+        self.fidelities = tuple(sorted(self.function))
         self.reads = frozenset(reads)
 
     def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
-        error = np.clip(self.function(designs), 0.0, 1.0)
+        error = np.clip(self.function[fidelity](designs), 0.0, 1.0)
         reason = np.full(len(designs), int(Reason.NONE))
         return Measurements.of(self.metrics, {"error": error}, reason=reason)
 
@@ -112,23 +116,32 @@ def _looked_up(
     return error
 
 
-def nas_bench_201(bits: UniformBits | None = None) -> Problem:
+def nas_bench_201(bits: UniformBits | None = None, *, early: bool = False) -> Problem:
     import pandas as pd
 
     table = pd.read_parquet(data() / "nb201.parquet")
     edges = [f"op_{edge}" for edge in ("e01", "e02", "e12", "e03", "e13", "e23")]
-    error = _looked_up(
-        table[edges].to_numpy(np.int64),
-        table["acc200_c10_test"].to_numpy() / 100,
-        table["params_c10"].to_numpy(np.float64),
-        0.1,
-        201,
+    whole, short = (
+        _looked_up(
+            table[edges].to_numpy(np.int64),
+            table[column].to_numpy() / 100,
+            table["params_c10"].to_numpy(np.float64),
+            0.1,
+            201,
+        )
+        for column in ("acc200_c10_test", "acc12_c10_valid")
     )
     bits = bits or UniformBits()
-    return joint(NASBench201().space() + bits.space() + ARRAYS.space(), Error(error))
+    error = Error(whole, early={12 / 200: short} if early else None)
+    return joint(NASBench201().space() + bits.space() + ARRAYS.space(), error)
 
 
-def cells(seed: int = 0) -> Problem:
+def nas_bench_201_early() -> Problem:
+    """The same with the published accuracies after 12 of 200 epochs, for 0.06 evaluations each."""
+    return nas_bench_201(early=True)
+
+
+def cells(seed: int = 0, *, early: bool = False) -> Problem:
     """DEVELOPMENT: the cell space with a synthetic accuracy made of paths."""
     family = NASBench201()
     space = family.space()
@@ -148,7 +161,11 @@ def cells(seed: int = 0) -> Problem:
     table = Designs(space, rows).layers
     sizes = np.bincount(table.design, weights=table.weights, minlength=len(rows))
     error = _looked_up(rows, accuracy, sizes, 0.1, 1000 + seed)
-    return joint(space + UniformBits().space() + ARRAYS.space(), Error(error))
+    # Early, weak networks look weaker, and noise is larger.
+    noisy = 0.1 + (accuracy - 0.1) ** 2 * 0.9 + rng.normal(0, 0.025, size=len(rows))
+    short = _looked_up(rows, np.clip(noisy, 0.05, 1.0), sizes, 0.1, 1000 + seed)
+    whole = Error(error, early={0.06: short} if early else None)
+    return joint(space + UniformBits().space() + ARRAYS.space(), whole)
 
 
 def skips(seed: int = 0) -> Problem:

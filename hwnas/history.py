@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from hwnas.arrays import Floats, Ints
+from hwnas.arrays import Bools, Floats, Ints
 from hwnas.metrics import Measurements, Reason
 from hwnas.problem import Problem, nondominated
 from hwnas.space import keys
@@ -25,7 +25,8 @@ class Block:
         measurements: ``n`` rows.
         step: The step of the study they belong to, ``int64 (n,)``, from 0.
         position: Their place in what the searcher proposed in that step, ``int64 (n,)``.
-        asked: How many designs the searcher was asked for in that step, ``int64 (n,)``.
+        asked: How many designs the searcher was asked for in that step, ``int64 (n,)``; 0 where
+            they were learnt: measured before, and nobody asked for them.
         size: How many it proposed, ``int64 (n,)``.
         at: Seconds the study had run when they were finished, ``float64 (n,)``.
     """
@@ -93,6 +94,76 @@ def costly_columns(problem: Problem) -> Ints:
     return problem.space.columns_of(*problem.space.read_by(parts))
 
 
+def answered(problem: Problem, measurements: Measurements) -> Bools:
+    """``bool (n,)``: rows that say what is COSTLY, at whatever fidelity.
+
+    They have its values, or its verdict that the design is infeasible.
+    """
+    values = [measurements[m.name] for e in problem.costly for m in e.metrics]
+    known = np.isfinite(values).all(axis=0) if values else np.ones(len(measurements), np.bool_)
+    verdict = np.isin(measurements.reason, (int(Reason.INFEASIBLE), int(Reason.DIVERGED)))
+    answers: Bools = (known & ~measurements.failed) | verdict
+    return answers
+
+
+class Payments:
+    """What the budget counts of the rows of a history, in their order.
+
+    Where something is COSTLY: each measurement of it, equal projections onto the parts that it
+    reads counted once, and at a lower fidelity that share of an evaluation. Else each different
+    design. What was learnt costs nothing, then or later.
+
+    Args:
+        problem: The problem.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._columns = costly_columns(problem)
+        self._repeatable = all(e.deterministic for e in problem.evaluators)
+        self._paid: dict[bytes, int] = {}
+        self._known: set[tuple[float, bytes]] = set()
+        self._count = 0
+
+    def add(self, block: Block) -> Floats:
+        """Takes rows.
+
+        Args:
+            block: ``n`` rows.
+
+        Returns:
+            What each of them costs, ``(n,)``.
+        """
+        first, self._count = self._count, self._count + len(block)
+        costs: Floats = np.zeros(len(block))
+        learnt = block.asked == 0
+        tried = block.measurements.reason != Reason.RULED_OUT
+        # Of what was learnt, a failure says nothing: who measures it pays for it.
+        known = learnt
+        if learnt.any():
+            known = learnt & answered(self._problem, block.measurements)
+        projected = self._projected(block.genomes)
+        shares = block.measurements.fidelity
+        for i in np.flatnonzero(known | (tried & ~learnt)):
+            name = float(shares[i]), projected[i]
+            if learnt[i]:
+                self._known.add(name)
+            elif name not in self._known or not self._repeatable:
+                self._known.add(name)
+                costs[i] = shares[i]
+                if shares[i] >= 1:
+                    self._paid.setdefault(projected[i], first + int(i))
+        return costs
+
+    def row_of(self, genomes: Ints) -> Ints:
+        """For each design the first row that cost its whole evaluation, or -1, ``int64 (n,)``."""
+        return np.array([self._paid.get(key, -1) for key in self._projected(genomes)], np.int64)
+
+    def _projected(self, genomes: Ints) -> list[bytes]:
+        canonical = self._problem.space.canonical(genomes)
+        return keys(np.ascontiguousarray(canonical[:, self._columns]))
+
+
 class History:
     """Everything a study has measured, in the order in which it was finished.
 
@@ -101,6 +172,7 @@ class History:
 
     Attributes:
         failures: Rows where an evaluator failed.
+        learnt: Rows that were measured before the study, and told to it.
         seconds: How long the study had run when the last row was finished.
     """
 
@@ -109,14 +181,12 @@ class History:
         self._blocks = [Block.empty(problem)]
         self._count = 0
         self._row_of: dict[tuple[float, bytes], int] = {}
-        self._paid: dict[bytes, int] = {}
-        self._partly: set[tuple[float, bytes]] = set()
+        self._payments = Payments(problem)
         self._spent = 0.0
         self._front = np.empty(0, dtype=np.int64)
         self._front_losses = np.empty((0, len(problem.objectives)))
-        self._costly_columns = costly_columns(problem)
-        self._repeatable = all(e.deterministic for e in problem.evaluators)
         self.failures = 0
+        self.learnt = 0
         self.seconds = 0.0
 
     def __len__(self) -> int:
@@ -131,12 +201,7 @@ class History:
 
     @property
     def evaluations(self) -> float:
-        """What the budget counts.
-
-        Where something is COSTLY: how often it was measured, equal projections onto the parts
-        that it reads counted once, and at a lower fidelity that share of an evaluation. Else the
-        number of different designs.
-        """
+        """What the budget counts; see `Payments`."""
         whole = round(self._spent)
         # Whole numbers stay whole; shares add up to something that is not quite round.
         return whole if abs(self._spent - whole) < _ROUNDING else round(self._spent, 6)
@@ -164,10 +229,11 @@ class History:
                 for row, share, key in zip(rows, fidelity, keys(canonical), strict=True)
             ]
         )
-        self._pay(block, canonical, rows)
+        self._spent += float(self._payments.add(block).sum())
         self._blocks.append(block)
         self._count += len(block)
         self.failures += int(block.measurements.failed.sum())
+        self.learnt += int((block.asked == 0).sum())
         self.seconds = max(self.seconds, float(block.at.max()))
         kept = np.flatnonzero(first & self.problem.satisfied(block.measurements))
         if kept.size:
@@ -177,26 +243,9 @@ class History:
             front = nondominated(together)
             self._front, self._front_losses = candidates[front], together[front]
 
-    def _pay(self, block: Block, canonical: Ints, rows: Ints) -> None:
-        tried = block.measurements.reason != Reason.RULED_OUT
-        projected = self._projected(canonical[tried])
-        shares = block.measurements.fidelity[tried]
-        for key, row, share in zip(projected, rows[tried], shares, strict=True):
-            known = (share, key) in self._partly if share < 1 else key in self._paid
-            if share < 1:
-                self._partly.add((share, key))
-            else:
-                self._paid.setdefault(key, int(row))
-            if not (known and self._repeatable):
-                self._spent += share
-
-    def _projected(self, canonical: Ints) -> list[bytes]:
-        return keys(np.ascontiguousarray(canonical[:, self._costly_columns]))
-
     def paid_row_of(self, genomes: Ints) -> Ints:
         """For each design the first row that cost its whole evaluation, or -1, ``int64 (n,)``."""
-        projected = self._projected(self.problem.space.canonical(genomes))
-        return np.array([self._paid.get(key, -1) for key in projected], dtype=np.int64)
+        return self._payments.row_of(genomes)
 
     def row_of(self, genomes: Ints, fidelity: Floats | None = None) -> Ints:
         """For each design the first row where it was measured, or -1, ``int64 (n,)``.

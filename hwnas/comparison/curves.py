@@ -8,10 +8,8 @@ from typing import Final
 import numpy as np
 
 from hwnas.arrays import Bools, Floats, Ints
-from hwnas.history import Block
-from hwnas.metrics import Reason
+from hwnas.history import Block, Payments
 from hwnas.problem import Problem, nondominated
-from hwnas.space import differing
 from hwnas.yardstick import Yardstick
 
 _ROUNDING: Final = 1e-9
@@ -23,27 +21,14 @@ def evaluations_by_row(problem: Problem, block: Block) -> Floats:
     """What the budget had counted after each row of a history, ``(n,)``.
 
     Several rows may share one evaluation: those that agree in the parts that the costly
-    evaluators read, and those that were ruled out without a costly measurement. The last entry is
-    `History.evaluations`.
+    evaluators read, and those that were ruled out without a costly measurement; see `Payments`.
+    The last entry is `History.evaluations`.
 
     Args:
         problem: The problem.
         block: The rows of a history, in its order.
     """
-    tried = np.flatnonzero(block.measurements.reason != Reason.RULED_OUT)
-    new: Floats = np.zeros(len(block))
-    share = block.measurements.fidelity
-    if all(evaluator.deterministic for evaluator in problem.evaluators):
-        reads = [evaluator.reads for evaluator in problem.costly]
-        parts = frozenset().union(*reads) if reads and all(reads) else frozenset()
-        columns = problem.space.columns_of(*problem.space.read_by(parts))
-        projected = problem.space.canonical(block.genomes[tried])[:, columns]
-        level = np.unique(share[tried], return_inverse=True)[1]
-        first = tried[differing(np.column_stack([projected, level]))]
-        new[first] = share[first]
-    else:
-        new[tried] = share[tried]
-    counted: Floats = np.cumsum(new).round(_DIGITS)
+    counted: Floats = np.cumsum(Payments(problem).add(block)).round(_DIGITS)
     return counted
 
 

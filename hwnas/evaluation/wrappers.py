@@ -13,8 +13,7 @@ from hwnas.errors import ProblemError
 from hwnas.evaluation.grid import Grid
 from hwnas.evaluation.interface import ALL_PARTS, Chunk, Evaluator, Expense, collect
 from hwnas.evaluation.pairing import against
-from hwnas.evaluation.safety import safe_stream
-from hwnas.evaluation.safety import safely as safely
+from hwnas.evaluation.safety import safe_stream, safely
 from hwnas.metrics import Measurements, Metric
 from hwnas.space import Space, keys
 

@@ -26,6 +26,7 @@ from hwnas.searchers.interface import Searcher
 from hwnas.space import keys
 from hwnas.testing.check import Check, nothing_to_check, require
 from hwnas.testing.elsewhere import elsewhere, global_random_state_untouched
+from hwnas.testing.fidelities import check_fidelities
 from hwnas.testing.toys import PROBLEMS, exact_front
 
 _STEPS: Final = 5
@@ -156,6 +157,7 @@ def checks() -> tuple[Check[SearcherSubject], ...]:
             for function in per_problem
             for name in PROBLEMS
         ),
+        Check[SearcherSubject].of(lower_fidelities_are_asked_for_rightly),
         Check[SearcherSubject].of(same_seed_same_run_elsewhere),
     )
 
@@ -362,6 +364,11 @@ def leaves_global_random_state_alone(subject: SearcherSubject, name: str) -> Non
     search(subject.build(problem), steps=1)  # what it imports may draw
     with global_random_state_untouched():
         search(subject.build(problem))
+
+
+def lower_fidelities_are_asked_for_rightly(subject: SearcherSubject) -> None:
+    """Lower fidelities that it asks for exist, are new, and cost no more than asked for."""
+    check_fidelities(subject.build)
 
 
 def same_seed_same_run_elsewhere(subject: SearcherSubject) -> None:

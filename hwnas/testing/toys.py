@@ -391,6 +391,30 @@ def infeasible() -> Problem:
     return Problem(space, [Buildable()], ["area", "speed"], ["speed >= 1 GHz"])
 
 
+class EarlyError(Evaluator):
+    """The error of the joint toy, which can be had early: larger, and a little off."""
+
+    metrics = (Metric("error", worst=2.0, best=0.0),)
+    reads = frozenset({"net", "quant"})
+    fidelities = (0.1, 1.0)
+
+    def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
+        """Measures a batch; see `Evaluator.evaluate`."""
+        depth, bits = _number(designs, "net.depth"), _number(designs, "quant.bits")
+        size = depth * _number(designs, "net.width")
+        error = 0.05 + 0.6 / size + 0.3 * 2.0**-bits
+        if fidelity < 1:
+            error = 1.5 * error + 0.01 * np.sin(7.0 * size + bits)
+        return Measurements.of(self.metrics, {"error": error})
+
+
+def early() -> Problem:
+    """The joint toy with an error that can be measured early, for a tenth."""
+    whole = joint()
+    evaluators = [EarlyError(), joint_hardware, joint_area]
+    return Problem(whole.space, evaluators, whole.objectives, whole.constraints)
+
+
 PROBLEMS: Final[Mapping[str, Callable[[], Problem]]] = {
     "plain": zdt1,
     "three objectives": dtlz2,

@@ -6,7 +6,7 @@ constraints as excesses, then whether a design can be measured at all).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -15,72 +15,16 @@ import numpy as np
 
 from hwnas import plugins
 from hwnas.arrays import Bools, Floats, Ints
-from hwnas.design.designs import Designs
-from hwnas.evaluation.interface import Evaluator
-from hwnas.evaluation.wrappers import safely
-from hwnas.prediction.canonical import CanonicalFeatures
 from hwnas.prediction.gaussian import Posterior, Seen, most_likely, most_likely_alike
-from hwnas.space import Space
 
-_SAMPLE = 512
 _SPREAD = 3.0
 """Values further above the upper quartile than this many interquartile ranges say only "bad"."""
 _RATIO = 2.0
 """Values that differ by less than this factor are learnt as they are."""
 _LEAST = 2
+_LEAST_PAIRS = 4
 _REFIT = 1.3
 """Parameters are estimated anew when there are this many times as many examples."""
-
-
-class Describer:
-    """Turns outer designs into standardised features.
-
-    Their scale is that of a fixed sample of designs, so it does not move as designs are measured.
-
-    Args:
-        space: The outer space.
-        evaluators: FREE evaluators that read outer parts alone: their metrics are features, too.
-        seed: Seed of the sample.
-    """
-
-    def __init__(self, space: Space, evaluators: Sequence[Evaluator], seed: int) -> None:
-        self._space = space
-        self._evaluators = tuple(evaluators)
-        self._genes = CanonicalFeatures(*space.part_names)
-        sample = self._raw(space.sample(_SAMPLE, np.random.default_rng((seed, 7))))
-        sample = np.where(np.isfinite(sample), sample, 0.0)
-        self._center, deviation = sample.mean(axis=0), sample.std(axis=0)
-        self._varies = np.flatnonzero(deviation > 1e-9)
-        self._deviation = deviation[self._varies]
-
-    def __call__(self, outer: Ints) -> Floats:
-        """The features of ``p`` designs, ``(p, k)``."""
-        raw = self._raw(outer)[:, self._varies]
-        center = self._center[self._varies]
-        raw = np.where(np.isfinite(raw), raw, center)
-        scaled: Floats = np.clip((raw - center) / self._deviation, -8.0, 8.0)
-        return scaled
-
-    def _onehot(self, outer: Ints) -> Floats:
-        parts = [
-            outer[:, j, None] == np.arange(len(gene.choices))
-            for j, gene in enumerate(self._space.genes)
-            if not gene.ordered
-        ]
-        return np.concatenate([np.zeros((len(outer), 0)), *parts], axis=1)
-
-    def _raw(self, outer: Ints) -> Floats:
-        designs = Designs(self._space, outer)
-        columns = [self._genes.matrix(designs), self._onehot(outer)]
-        for evaluator in self._evaluators:
-            measured = safely(evaluator, designs)
-            columns += [_tamed(measured[m.name])[:, None] for m in evaluator.metrics]
-        return np.concatenate(columns, axis=1)
-
-
-def _tamed(values: Floats) -> Floats:
-    """Signed logarithm: training-free metrics span decades."""
-    return np.asarray(np.sign(values) * np.log1p(np.abs(values)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +131,48 @@ class Fixed:
         return Fixed(self.mean, variance)
 
 
+@dataclass(frozen=True, eq=False)
+class Early:
+    """What a lower fidelity says of some designs: its quantities, scaled as it scales them.
+
+    Attributes:
+        mean: ``(p, t)``.
+        variance: ``(p, t)``; 0 where they were measured.
+    """
+
+    mean: Floats
+    variance: Floats
+
+    def take(self, rows: Ints | Bools) -> Early:
+        """Some of the designs."""
+        return Early(self.mean[rows], self.variance[rows])
+
+
+@dataclass(frozen=True)
+class _Trend:
+    """What of a scaled quantity follows from a lower fidelity; the processes learn the rest."""
+
+    slope: float
+    center: float
+    spread: float
+
+    @classmethod
+    def of(cls, scaled: Floats, early: Floats | None) -> _Trend:
+        """Least squares, ``(n,)`` each; no trend where there is no lower fidelity."""
+        if early is None or len(scaled) < _LEAST_PAIRS or not early.std() > 0:
+            return cls(0.0, 0.0, 1.0)
+        slope = max(0.0, float(np.polyfit(early, scaled, 1)[0]))
+        rest = scaled - slope * early
+        return cls(slope, float(rest.mean()), float(rest.std()) or 1.0)
+
+    def rest(self, scaled: Floats, early: Floats | None) -> Floats:
+        """What is left to learn, of mean 0 and variance 1."""
+        if early is None:
+            return scaled
+        left: Floats = (scaled - self.slope * early - self.center) / self.spread
+        return left
+
+
 class _Quantity:
     """Two processes for one quantity: one that weighs features, and one that trusts all alike.
 
@@ -194,13 +180,17 @@ class _Quantity:
     two disagree, nobody knows.
     """
 
-    def __init__(self, X: Floats, y: Floats, best: float, thetas: Floats) -> None:
+    def __init__(
+        self, X: Floats, y: Floats, best: float, thetas: Floats, early: Floats | None = None
+    ) -> None:
         self.scale = _Scale.of(y, best)
         scaled = self.scale(y)
+        self.trend = _Trend.of(scaled, early)
+        rest = self.trend.rest(scaled, early)
         self.processes: list[Posterior | _Trees] = (
-            [_Trees(X, scaled)]
+            [_Trees(X, rest)]
             if len(X) > MANY
-            else [Posterior(t[:-1], X, scaled, float(t[-1])) for t in thetas]
+            else [Posterior(t[:-1], X, rest, float(t[-1])) for t in thetas]
         )
 
     def at(self, X: Floats) -> list[Seen | Fixed]:
@@ -216,18 +206,35 @@ class Belief:
         finite: ``bool (n,)``: designs that could be measured.
         floors: The best possible value of each quantity, ``(t,)``: see `_Scale.of`.
         kept: Parameters by the number of examples that they were estimated from; filled.
+        early: What a lower fidelity says of the examples.
+        earlier: What it said of the first so many when they had been measured, given how many:
+            parameters that were estimated then stay.
     """
 
     def __init__(
-        self, X: Floats, Y: Floats, finite: Bools, floors: Floats, kept: dict[int, Floats]
+        self,
+        X: Floats,
+        Y: Floats,
+        finite: Bools,
+        floors: Floats,
+        kept: dict[int, Floats],
+        early: Early | None = None,
+        earlier: Callable[[int], Early | None] = lambda count: None,
     ) -> None:
         first = checkpoint(min(len(X), MANY))
         if first not in kept:
             count = max(_LEAST, int(finite[:first].sum()))
-            x, y = X[finite][:count], Y[finite][:count]
-            kept[first] = np.stack([_estimate(x, y[:, t], floor) for t, floor in enumerate(floors)])
+            rows = np.flatnonzero(finite)[:count]
+            before = earlier(int(rows[-1]) + 1)
+            kept[first] = np.stack(
+                [
+                    _estimate(X[rows], Y[rows, t], floor, _column(before, rows, t))
+                    for t, floor in enumerate(floors)
+                ]
+            )
+        rows = np.flatnonzero(finite)
         self.quantities = [
-            _Quantity(X[finite], Y[finite, t], floor, kept[first][t])
+            _Quantity(X[rows], Y[rows, t], floor, kept[first][t], _column(early, rows, t))
             for t, floor in enumerate(floors)
         ]
         if not finite.all():
@@ -235,9 +242,24 @@ class Belief:
             fails = np.where(finite, -0.5, 0.5)
             self.quantities.append(_Quantity(X, fails, np.nan, _unweighted(X.shape[1])))
 
-    def at(self, X: Floats) -> Forecast:
-        """The forecast for candidates, ``(p, k)``."""
-        return Forecast([q.at(X) for q in self.quantities], [q.scale for q in self.quantities])
+    def at(self, X: Floats, early: Early | None = None) -> Forecast:
+        """The forecast for candidates.
+
+        Args:
+            X: Their features, ``(p, k)``.
+            early: What a lower fidelity says of them.
+        """
+        shift, extra = np.zeros((2, len(self.quantities), len(X)))
+        for t, quantity in enumerate(self.quantities):
+            trend = quantity.trend
+            shift[t] = trend.center
+            if early is not None and t < early.mean.shape[1]:
+                shift[t] += trend.slope * early.mean[:, t]
+                extra[t] = trend.slope**2 * early.variance[:, t]
+        return Forecast(
+            [q.at(X) for q in self.quantities], [q.scale for q in self.quantities],
+            [q.trend.spread for q in self.quantities], shift, extra,
+        )  # fmt: skip
 
 
 def _unweighted(k: int) -> Floats:
@@ -245,9 +267,14 @@ def _unweighted(k: int) -> Floats:
     return np.concatenate([[0.0], np.full(k, 0.5 * np.log(k)), [np.log(1e-2), 0.0]])[None, :]
 
 
-def _estimate(X: Floats, y: Floats, best: float) -> Floats:
+def _column(early: Early | None, rows: Ints, t: int) -> Floats | None:
+    return None if early is None else early.mean[rows, t]
+
+
+def _estimate(X: Floats, y: Floats, best: float, early: Floats | None) -> Floats:
     """The parameters of both processes, the variance of a trend last, ``(2, k + 3)``."""
     scaled = _Scale.of(y, best)(y)
+    scaled = _Trend.of(scaled, early).rest(scaled, early)
     return np.stack(
         [np.append(most_likely(X, scaled), 0.0), np.append(*most_likely_alike(X, scaled))]
     )
@@ -266,29 +293,44 @@ def checkpoint(n: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Forecast:
-    """Means and deviations of the quantities of ``p`` candidates, ``(p, t)`` each."""
+    """Means and deviations of the quantities of ``p`` candidates, ``(p, t)`` each.
+
+    What processes have seen is stretched by a factor each and shifted by a trend, ``(t, p)``,
+    which adds a variance of its own.
+    """
 
     seen: list[list[Seen | Fixed]]
     scales: list[_Scale]
+    spreads: list[float]
+    shift: Floats
+    extra: Floats
+
+    def scaled(self, t: int) -> tuple[Floats, Floats]:
+        """Means and variances of the first ``t`` quantities as they are scaled, ``(p, t)``."""
+        return np.stack([self._middle(j) for j in range(t)], axis=1), np.stack(
+            [self._variance(j) for j in range(t)], axis=1
+        )
 
     @cached_property
     def mean(self) -> Floats:
         """The mean of the two processes."""
-        return np.stack(
-            [c.back(_middle(both)) for both, c in zip(self.seen, self.scales, strict=True)], axis=1
-        )
+        return np.stack([c.back(self._middle(t)) for t, c in enumerate(self.scales)], axis=1)
 
     @cached_property
     def deviation(self) -> Floats:
         """Of the quantity itself, without the noise of a measurement; disagreement counts."""
         return np.stack(
-            [c.spread(_middle(b), _apart(b)) for b, c in zip(self.seen, self.scales, strict=True)],
+            [
+                c.spread(self._middle(t), np.sqrt(self._variance(t)))
+                for t, c in enumerate(self.scales)
+            ],
             axis=1,
         )
 
     def take(self, rows: Ints) -> Forecast:
         """Some of the candidates."""
-        return Forecast([[s.take(rows) for s in both] for both in self.seen], self.scales)
+        seen = [[s.take(rows) for s in both] for both in self.seen]
+        return Forecast(seen, self.scales, self.spreads, self.shift[:, rows], self.extra[:, rows])
 
     @classmethod
     def joined(cls, several: Sequence[Forecast]) -> Forecast:
@@ -297,24 +339,32 @@ class Forecast:
             [_joined(parts) for parts in zip(*both, strict=True)]
             for both in zip(*(one.seen for one in several), strict=True)
         ]
-        return cls(seen, several[0].scales)
+        return cls(
+            seen,
+            several[0].scales,
+            several[0].spreads,
+            np.concatenate([one.shift for one in several], axis=1),
+            np.concatenate([one.extra for one in several], axis=1),
+        )
 
     def measured(self, row: int) -> Forecast:
         """If a candidate were measured and gave its mean."""
-        return Forecast([[s.measured(row) for s in both] for both in self.seen], self.scales)
+        seen = [[s.measured(row) for s in both] for both in self.seen]
+        extra = self.extra.copy()
+        extra[:, row] = 0.0
+        return Forecast(seen, self.scales, self.spreads, self.shift, extra)
+
+    def _middle(self, t: int) -> Floats:
+        mean = np.mean([s.mean for s in self.seen[t]], axis=0)
+        return np.asarray(self.shift[t] + self.spreads[t] * mean)
+
+    def _variance(self, t: int) -> Floats:
+        within = np.mean([s.variance for s in self.seen[t]], axis=0)
+        between = np.var([s.mean for s in self.seen[t]], axis=0)
+        return np.asarray(self.extra[t] + self.spreads[t] ** 2 * (within + between))
 
 
 def _joined(several: Sequence[Seen | Fixed]) -> Seen | Fixed:
     if isinstance(several[0], Fixed):
         return Fixed.joined([one for one in several if isinstance(one, Fixed)])
     return Seen.joined([one for one in several if isinstance(one, Seen)])
-
-
-def _middle(both: list[Seen | Fixed]) -> Floats:
-    return np.asarray(np.mean([s.mean for s in both], axis=0))
-
-
-def _apart(both: list[Seen | Fixed]) -> Floats:
-    within = np.mean([s.variance for s in both], axis=0)
-    between = np.var([s.mean for s in both], axis=0)
-    return np.asarray(np.sqrt(within + between))

@@ -84,6 +84,10 @@ class Ledger:
             self._targets = [np.concatenate(self._targets)]
         return self._targets[0]
 
+    def places(self, outer: Ints) -> Ints:
+        """Where designs stand, -1 where they were not measured, ``int64 (p,)``."""
+        return np.array([self._place.get(name, -1) for name in keys(outer)], dtype=np.int64)
+
     def new(self, outer: Ints) -> Bools:
         """``bool (p,)``: designs that are not in the ledger, the first of each only."""
         names = keys(outer)

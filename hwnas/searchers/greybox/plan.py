@@ -5,7 +5,7 @@ Symbols: ``p`` candidates, ``q`` points of the volume, ``u`` open objectives.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,7 +14,7 @@ from scipy.special import ndtr
 
 from hwnas.arrays import Bools, Floats, Ints
 from hwnas.searchers.greybox.anatomy import Anatomy
-from hwnas.searchers.greybox.belief import Belief, Forecast
+from hwnas.searchers.greybox.belief import Belief, Early, Forecast
 from hwnas.searchers.greybox.volume import Volume
 
 _DECADES = 1.5
@@ -186,14 +186,21 @@ class Choice:
         self._volume, self._candidates = volume, candidates
         self.chosen: list[int] = []
 
-    def best(self, n: int) -> Ints:
-        """The ``n`` outer designs that are expected to add most together, ``(j, d_o)``."""
-        some = self._candidates
-        most = np.full(len(some), np.inf)
-        for _ in range(min(n, len(some))):
+    def best(self, n: int, among: Bools | None = None) -> Ints:
+        """The next outer designs that are expected to add most together, ``(j, d_o)``.
+
+        Args:
+            n: How many at most.
+            among: ``bool (p,)``: the candidates that may be chosen; all if left out.
+        """
+        free = np.ones(len(self._candidates), dtype=np.bool_) if among is None else among.copy()
+        free[self.chosen] = False
+        most = np.full(len(free), np.inf)
+        picked: list[int] = []
+        for _ in range(min(n, int(free.sum()))):
+            some = self._candidates
             value = np.full(len(some), -np.inf)
-            left = np.ones(len(some), dtype=np.bool_)
-            left[self.chosen] = False
+            left = free.copy()
             at_once = len(some) if np.isinf(most).all() else _AT_ONCE
             # Most were worth less before than the best is now, and that only falls.
             while (hopeful := np.flatnonzero(left & (most >= value.max()))).size:
@@ -201,10 +208,12 @@ class Choice:
                 value[batch], most[batch] = self._worth(some, batch)
                 left[batch] = False
             pick = int(np.argmax(value))
-            self.chosen.append(pick)
+            picked.append(pick)
+            free[pick] = False
             self._volume.add(some.masks[pick], some.mean[pick])
-            some = some.measured(pick)
-        return some.rows[self.chosen]
+            self._candidates = some.measured(pick)
+        self.chosen += picked
+        return self._candidates.rows[picked]
 
     def _worth(self, some: Candidates, rows: Ints) -> tuple[Floats, Floats]:
         """What candidates are expected to add, and at most once others are measured, ``(j,)``."""
@@ -227,7 +236,14 @@ def settled(anatomy: Anatomy, targets: Floats) -> Bools:
     return np.asarray(finite & (targets[:, u:] <= 0).all(axis=1))
 
 
-def learnt(X: Floats, targets: Floats, anatomy: Anatomy, kept: dict[int, Floats]) -> Belief:
+def learnt(
+    X: Floats,
+    targets: Floats,
+    anatomy: Anatomy,
+    kept: dict[int, Floats],
+    early: Early | None = None,
+    earlier: Callable[[int], Early | None] = lambda count: None,
+) -> Belief:
     """What is believed after some designs were measured.
 
     Args:
@@ -235,8 +251,10 @@ def learnt(X: Floats, targets: Floats, anatomy: Anatomy, kept: dict[int, Floats]
         targets: See `Anatomy.targets`; rows that are not finite failed, which is learnt, too.
         anatomy: The problem.
         kept: See `Belief`.
+        early: See `Belief`.
+        earlier: See `Belief`.
     """
     u = len(anatomy.open)
     finite: Bools = np.asarray(np.isfinite(targets).all(axis=1))
     floors = np.concatenate([anatomy.best, np.full(targets.shape[1] - u, np.nan)])
-    return Belief(X, targets, finite, floors, kept)
+    return Belief(X, targets, finite, floors, kept, early, earlier)

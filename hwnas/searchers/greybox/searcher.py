@@ -21,11 +21,16 @@ from hwnas.errors import SearcherError
 from hwnas.metrics import Measurements
 from hwnas.problem import Problem
 from hwnas.searchers.greybox.anatomy import Anatomy
+from hwnas.searchers.greybox.ladder import Ladder
 from hwnas.searchers.greybox.ledger import Ledger
 from hwnas.searchers.greybox.monotone import Monotone
 from hwnas.searchers.greybox.pool import ENUMERABLE
 from hwnas.searchers.greybox.step import Prepared, Step
 from hwnas.searchers.interface import Searcher
+from hwnas.space import keys
+
+_MOST_EARLY = 0.5
+_LEAST_BATCH = 3
 
 
 class GreyBox(Searcher):
@@ -41,9 +46,13 @@ class GreyBox(Searcher):
         budget: See `Searcher`.
         batch: Costly evaluations proposed at once; more for more workers.
         initial: Designs that are measured before anything is modelled. Left out: an eighth of the
-            budget, between 8 and 12.
+            budget, between 8 and 12, or half of that where there is a lower fidelity (at which
+            four times as many are measured first).
         siblings: Designs at most that share a costly evaluation.
         monotone: Parts whose ordered genes never make a costly objective worse when they grow.
+        early: The share of a batch that is spent on a lower fidelity, where the costly evaluators
+            have one that costs no more than a quarter and ranks designs like whole evaluations;
+            0 for none. Batches below 3 have none.
         enumerate_inner: Up to how many inner designs all are enumerated; beyond, they are
             searched, and the inner fronts are as good as that search.
 
@@ -65,14 +74,14 @@ class GreyBox(Searcher):
         initial: int | None = None,
         siblings: int = 200,
         monotone: tuple[str, ...] = ("quant",),
+        early: float = 0.2,
         enumerate_inner: int = 20_000,
     ) -> None:
         super().__init__(problem, seed=seed, budget=budget)
-        if initial is None:
-            initial = int(np.clip((budget or 100) // 8, 8, 12))
+        whole = int(np.clip((budget or 100) // 8, 8, 12)) if initial is None else initial
         for option, value, least in (
             ("batch", batch, 1),
-            ("initial", initial, 2),
+            ("initial", whole, 2),
             ("siblings", siblings, 1),
             ("enumerate_inner", enumerate_inner, 1),
         ):
@@ -83,8 +92,14 @@ class GreyBox(Searcher):
                     rule=f"at least {least}",
                     given=str(value),
                 )
+        if not 0 <= early <= _MOST_EARLY:
+            raise SearcherError(
+                f"greybox cannot have early = {early}",
+                where="option early",
+                rule=f"a share of 0 to {_MOST_EARLY}",
+                given=str(early),
+            )
         self._batch = batch
-        self.initial = initial
         self.siblings = siblings
         self.monotone = tuple(monotone)
         self.enumerate_inner = enumerate_inner
@@ -92,6 +107,11 @@ class GreyBox(Searcher):
         self.fronts = self.anatomy.fronts
         self.space = self.fronts.outer_space
         self._ledger = Ledger(len(self.space), len(self.anatomy.open) + len(self.anatomy.limits))
+        self.early = early
+        self.ladder = Ladder(self.anatomy if early else None)
+        # What many designs show early stands in for half of those that are measured whole.
+        self.initial = whole if initial is not None or not self.ladder.rungs else whole // 2
+        self._drafts: set[bytes] = set()
         self._ruled = Monotone(self.space, self.monotone)
         self._kept: dict[int, Floats] = {}
         self._prepared: Prepared | None = None
@@ -109,18 +129,36 @@ class GreyBox(Searcher):
             "initial": self.initial,
             "siblings": self.siblings,
             "monotone": list(self.monotone),
+            "early": self.early,
             "enumerate_inner": self.enumerate_inner,
         }
 
     def tell(self, genomes: Ints, measurements: Measurements) -> None:
         """Learns what designs measured; see `Searcher.tell`."""
         super().tell(genomes, measurements)
-        tried = np.flatnonzero(self.anatomy.tried(measurements))
         columns = self.fronts.outer_columns
         outer = self.problem.space.canonical(self.problem.space.check(genomes))[:, columns]
-        targets = self.anatomy.targets(measurements)
-        self._ledger.add(self.space.canonical(outer[tried]), targets[tried])
+        # What was known at a lower fidelity when a design was measured must not depend on how
+        # many rows are told at once.
+        changes = np.flatnonzero(np.diff(measurements.fidelity)) + 1
+        for rows in np.split(np.arange(len(genomes)), changes):
+            self._learn(outer[rows], measurements.take(rows))
         self._step = None
+
+    def _learn(self, outer: Ints, measurements: Measurements) -> None:
+        """Takes down rows of one fidelity."""
+        if not len(outer):
+            return
+        fidelity = float(measurements.fidelity[0])
+        answered = measurements.answered()
+        tried = np.flatnonzero(self.anatomy.tried(answered))
+        targets = self.anatomy.targets(answered)[tried]
+        some = self.space.canonical(outer[tried])
+        if fidelity < 1:
+            self.ladder.add(fidelity, some, targets)
+        else:
+            self._ledger.add(some, targets)
+            self.ladder.passed(len(self._ledger))
 
     def ask(self, n: int) -> Ints:
         """Proposes settings of the costly parts, with their inner designs; see `Searcher.ask`.
@@ -128,10 +166,38 @@ class GreyBox(Searcher):
         Returns:
             Genomes with at most ``n`` different settings of the costly parts.
         """
+        self._drafts = set()
+        rung = self.ladder.rung(self._ledger)
+        if rung is not None and not len(self.ladder) and not len(self._ledger):
+            return self._drafted(self._setup.early[: int(n / rung.fidelity)])
         outer = self._first(n)
-        if outer is None:
-            outer = self._now().chosen(n)
-        return self._with_siblings(outer)
+        if outer is not None:
+            return self._with_siblings(outer)
+        spared = round(self.early * n) if rung is not None and n >= _LEAST_BATCH else 0
+        step = self._now()
+        proposed = self._with_siblings(step.chosen(n - spared))
+        if rung is None or not spared:
+            return proposed
+        drafts = step.early(int(spared / rung.fidelity), n - spared)
+        return np.concatenate([proposed, self._drafted(drafts)])
+
+    def fidelity_of(self, proposed: Ints) -> Floats:
+        """At which fidelity designs are to be measured; see `Searcher.fidelity_of`."""
+        rung = self.ladder.rung(self._ledger)
+        if rung is None or not self._drafts:
+            return np.ones(len(proposed))
+        columns = self.fronts.outer_columns
+        outer = self.problem.space.canonical(self.problem.space.check(proposed))[:, columns]
+        drafted = [name in self._drafts for name in keys(self.space.canonical(outer))]
+        return np.where(drafted, rung.fidelity, 1.0)
+
+    def _drafted(self, outer: Ints) -> Ints:
+        """One design for each setting that is to be measured at the lower fidelity."""
+        self._drafts = set(keys(outer))
+        rows = [np.empty((0, len(self.problem.space)), dtype=np.int64)]
+        for row, label in zip(outer, self.fronts.labels(outer), strict=True):
+            rows.append(self.fronts.genomes(row, self.fronts.fronts[label].places[:1]))
+        return np.concatenate(rows)
 
     def remaining(self) -> float | None:
         """See `Searcher.remaining`; at 95 % confidence per design, of the designs considered."""
@@ -177,6 +243,18 @@ class GreyBox(Searcher):
     def _now(self) -> Step:
         if self._step is None:
             self._step = Step(
-                self.anatomy, self._setup, self._ledger, self._ruled, self._kept, self.rng()
+                self.anatomy,
+                self._setup,
+                self._ledger,
+                self._ruled,
+                self._kept,
+                self.rng(),
+                self.ladder.rung(self._ledger) if len(self.ladder) else None,
             )
         return self._step
+
+    def rng(self) -> np.random.Generator:
+        """The random stream of the current step; see `Searcher.rng`."""
+        if not len(self.ladder):
+            return super().rng()
+        return np.random.default_rng((self.seed, len(self.told), len(self.ladder)))

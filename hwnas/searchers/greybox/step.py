@@ -9,7 +9,9 @@ import numpy as np
 
 from hwnas.arrays import Bools, Floats, Ints
 from hwnas.searchers.greybox.anatomy import Anatomy
-from hwnas.searchers.greybox.belief import MANY, Belief, Describer
+from hwnas.searchers.greybox.belief import MANY, Belief, Early
+from hwnas.searchers.greybox.describer import Describer
+from hwnas.searchers.greybox.ladder import JUDGED, Opinion, Rung
 from hwnas.searchers.greybox.ledger import Growing, Ledger
 from hwnas.searchers.greybox.monotone import Monotone
 from hwnas.searchers.greybox.plan import Candidates, Choice, Frame, archived, learnt, settled
@@ -30,6 +32,8 @@ _BOX: Final = 64
 _DESCENTS: Final = 12
 _DESCENDING: Final = 5
 _FIRST: Final = 300
+_EARLY: Final = 4
+"""First designs at a lower fidelity, as a multiple of those that are measured whole."""
 _RECENT: Final = 3
 """The later evaluations, from the third on, whose gain bounds what is left."""
 _SAFETY: Final = 2.0
@@ -46,6 +50,7 @@ class Prepared:
     """What does not change while a problem is searched."""
 
     first: Ints
+    early: Ints
     describe: Describer
     volume: Volume
     masks: Masks
@@ -70,11 +75,20 @@ class Prepared:
             low, high = free.min(axis=0), free.max(axis=0)
             high = high + 0.05 * np.where(high > low, high - low, 1.0)
         volume = Volume(len(anatomy.free), len(anatomy.open), points=_POINTS, seed=seed)
-        first = some[spread(describe(some), initial)]
-        possible = [len(fronts.fronts[i].places) > 0 for i in fronts.labels(first)]
-        first = first[np.array(possible, dtype=np.bool_)]
-        masks = Masks(volume, low, high)
-        return cls(first, describe, volume, masks, Growing(describe), Growing(fronts.labels))
+        apart = some[spread(describe(some), _EARLY * initial)]
+        possible = np.array(
+            [len(fronts.fronts[i].places) > 0 for i in fronts.labels(apart)], dtype=np.bool_
+        )
+        first = apart[:initial][possible[:initial]]
+        return cls(
+            first,
+            apart[possible],
+            describe,
+            volume,
+            Masks(volume, low, high),
+            Growing(describe),
+            Growing(fronts.labels),
+        )
 
 
 def _ends(sample: Ints, anatomy: Anatomy, rng: np.random.Generator) -> Ints:
@@ -124,6 +138,7 @@ class Step:
         ruled: Monotone,
         kept: dict[int, Floats],
         rng: np.random.Generator,
+        rung: Rung | None = None,
     ) -> None:
         self._anatomy, self._prepared, self._ledger, self._ruled = anatomy, prepared, ledger, ruled
         self._space = anatomy.fronts.outer_space
@@ -131,7 +146,9 @@ class Step:
         outer, targets = ledger.outer, ledger.targets
         finite: Bools = np.asarray(np.isfinite(targets).all(axis=1))
         self._frame = Frame.around(targets[finite][:, : self._u], anatomy.worst)
-        self._belief: Belief = learnt(prepared.features(outer), targets, anatomy, kept)
+        self._rung = rung
+        self._opinion = self._opinion_of(rung)
+        self._belief = self._learnt(prepared.features(outer), kept)
         self._volume = prepared.volume.empty()
         good = settled(anatomy, targets)
         labels = prepared.labels(outer)
@@ -155,6 +172,28 @@ class Step:
     def _masks(self, labels: Ints) -> Bools:
         return self._prepared.masks.of(labels, self._anatomy.fronts.fronts)
 
+    def _learnt(self, X: Floats, kept: dict[int, Floats]) -> Belief:
+        outer, targets, anatomy = self._ledger.outer, self._ledger.targets, self._anatomy
+        rung = self._rung
+        if rung is None or self._opinion is None:
+            return learnt(X, targets, anatomy, kept)
+
+        def earlier(count: int) -> Early | None:
+            opinion = self._opinion_of(rung, rung.before[count - 1])
+            return None if opinion is None else opinion(outer[:count], X[:count])
+
+        return learnt(X, targets, anatomy, rung.kept, self._opinion(outer, X), earlier)
+
+    def _opinion_of(self, rung: Rung | None, first: int | None = None) -> Opinion | None:
+        if rung is None:
+            return None
+        anatomy = self._anatomy
+
+        def learn(X: Floats, targets: Floats, kept: dict[int, Floats]) -> Belief:
+            return learnt(X, targets, anatomy, kept)
+
+        return rung.opinion(self._prepared.describe, learn, first)
+
     def _considered(self, rows: Ints) -> Candidates:
         """Candidates, less those that certainly cannot add anything."""
         outer, losses = self._ledger.outer, self._ledger.targets[:, : self._u]
@@ -164,7 +203,8 @@ class Step:
         least = np.where(contradicts, self._anatomy.best, least)
         most = np.where(contradicts, np.inf, most)
         labels = self._anatomy.fronts.labels(rows)
-        forecast = self._belief.at(self._prepared.describe(rows))
+        X = self._prepared.describe(rows)
+        forecast = self._belief.at(X, self._opinion(rows, X) if self._opinion else None)
         some = Candidates(rows, self._masks(labels), forecast, least, most, self._frame)
         hopeless = ~self._volume.adds(some.masks, some.certain)
         # Points are few; what reaches none of them may still reach the front between them.
@@ -247,6 +287,25 @@ class Step:
         fresh[: len(modelled)] = False
         more = self._considered(rows[fresh]).rows[:missing]
         return np.concatenate([modelled, more])
+
+    def early(self, n: int, beside: int) -> Ints:
+        """The next ``n`` outer designs to measure at the lower fidelity.
+
+        Until it can be judged, designs whose whole values are known come first.
+
+        Args:
+            n: How many at most.
+            beside: How many are measured whole in the same batch.
+        """
+        if self._rung is None:
+            return self._ledger.outer[:0]
+        known = self._ledger.outer
+        missing = max(0, JUDGED - len(known) + int(self._rung.ledger.new(known).sum()))
+        both = known[self._rung.ledger.new(known)][: min(n, missing)]
+        choice = Choice(self._volume.copy(), self.candidates)
+        choice.best(beside)
+        fresh = self._rung.ledger.new(self.candidates.rows)
+        return np.concatenate([both, choice.best(n - len(both), fresh)])
 
     def remaining(self) -> float | None:
         """What is left to be gained at most, relative to what is reached; ``None`` at nothing.

@@ -28,7 +28,11 @@ def believed(rng, p, uncertain, limits):
         seen.append([Posterior(theta, X, y) for theta in thetas])
     volume = Volume(1, uncertain, points=64, seed=0)
     X = rng.random((p, k))
-    forecast = Forecast([[one.at(X) for one in both] for both in seen], [PLAIN] * len(seen))
+    t = len(seen)
+    # As with a lower fidelity: a shift and a variance of their own for each candidate.
+    shift, extra = rng.normal(0, 0.3, (t, p)), rng.uniform(0, 0.2, (t, p))
+    at = [[one.at(X) for one in both] for both in seen]
+    forecast = Forecast(at, [PLAIN] * t, [0.8] * t, shift, extra)
     frame = Frame(np.full(uncertain, -2.0), np.full(uncertain, 2.0), np.zeros(uncertain, bool))
     masks = volume.masks([rng.random((2, 1)) for _ in range(p)])
     edge = np.full((p, uncertain), np.inf)
