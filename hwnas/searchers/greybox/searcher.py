@@ -200,7 +200,7 @@ class GreyBox(Searcher):
         return np.concatenate(rows)
 
     def remaining(self) -> float | None:
-        """See `Searcher.remaining`; at 95 % confidence per design, of the designs considered."""
+        """See `Searcher.remaining`; calibrated, not proven: see `greybox.certificate`."""
         if self._first(1) is not None:
             return None
         return self._now().remaining()

@@ -10,6 +10,7 @@ import numpy as np
 from hwnas.arrays import Bools, Floats, Ints
 from hwnas.searchers.greybox.anatomy import Anatomy
 from hwnas.searchers.greybox.belief import MANY, Belief, Early
+from hwnas.searchers.greybox.certificate import OPTIMISM, Designs, enough, remaining
 from hwnas.searchers.greybox.describer import Describer
 from hwnas.searchers.greybox.ladder import JUDGED, Opinion, Rung
 from hwnas.searchers.greybox.ledger import Growing, Ledger
@@ -34,15 +35,10 @@ _DESCENDING: Final = 5
 _FIRST: Final = 300
 _EARLY: Final = 4
 """First designs at a lower fidelity, as a multiple of those that are measured whole."""
-_RECENT: Final = 3
-"""The later evaluations, from the third on, whose gain bounds what is left."""
-_SAFETY: Final = 2.0
 _HANDED_OVER: Final = 2_400
 """Further evaluations, beyond `MANY`, after which evolution proposes everything but a rest."""
 _MOST_EVOLVED: Final = 0.7
 _TRIES: Final = 5
-_CERTIFIED: Final = 1.645
-"""Standard deviations of an optimistic loss: 95 % of losses are above."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,10 +151,7 @@ class Step:
         self._known = labels[good], targets[good][:, : self._u]
         masks = self._masks(labels)
         archived(self._volume, masks[good], self._frame, targets[good][:, : self._u])
-        early = good & (np.arange(len(good)) < len(good) // _RECENT)
-        before = prepared.volume.empty()
-        archived(before, masks[early], self._frame, targets[early][:, : self._u])
-        self._recent = self._volume.share() - before.share()
+        self._half = int(good[: len(good) // 2].sum())
         on_front = self._volume.supports(
             masks, self._frame.scaled(np.where(finite[:, None], targets[:, : self._u], np.inf))
         )
@@ -308,15 +301,25 @@ class Step:
         return np.concatenate([both, choice.best(n - len(both), fresh)])
 
     def remaining(self) -> float | None:
-        """What is left to be gained at most, relative to what is reached; ``None`` at nothing.
+        """What is left to be gained at most, relative to what is reached; ``None`` where unknown.
 
-        No less than twice what was gained of late: models do not know what they have not seen, and
-        returns diminish.
+        See `hwnas.searchers.greybox.certificate`.
         """
-        some = self._pool
+        some, prepared = self._pool, self._prepared
         if not self._volume.share() > 0:
             return None
         if not len(some) and self._space.size() <= ENUMERABLE:
             return 0.0
-        bound = self._volume.bound(some.masks, some.optimistic(_CERTIFIED))
-        return max(bound, _SAFETY * self._recent) / self._volume.share()
+        genes = sum(len(gene.choices) > 1 for gene in self._space.genes)
+        if not enough(len(self._ledger), len(prepared.first), genes):
+            return None
+        measured = self._reaching(self._known[0], self._frame.scaled(self._known[1]))
+        labels = self._anatomy.fronts.labels(some.rows)
+        hoped = self._reaching(labels, some.optimistic(OPTIMISM))
+        low, high = prepared.masks.low, prepared.masks.high
+        return remaining(prepared.volume, measured, hoped, self._half, low, high)
+
+    def _reaching(self, labels: Ints, ahead: Floats) -> Designs:
+        which, place = np.unique(labels, return_inverse=True)
+        fronts = self._anatomy.fronts.fronts
+        return Designs([fronts[i].losses for i in which], place, ahead)

@@ -216,7 +216,7 @@ class Masks:
     """
 
     def __init__(self, volume: Volume, low: Floats, high: Floats) -> None:
-        self._volume, self._low, self._high = volume, low, high
+        self._volume, self.low, self.high = volume, low, high
         self._masks = np.zeros((0, len(volume.points)), dtype=np.bool_)
         self._made = 0
 
@@ -228,8 +228,8 @@ class Masks:
                 room = np.zeros((2 * len(fronts), self._masks.shape[1]), dtype=np.bool_)
                 room[: self._made] = self._masks[: self._made]
                 self._masks = room
-            span = self._high - self._low
-            made = self._volume.masks([(f.losses - self._low) / span for f in new])
+            span = self.high - self.low
+            made = self._volume.masks([(f.losses - self.low) / span for f in new])
             self._masks[self._made : len(fronts)] = made
             self._made = len(fronts)
         chosen: Bools = self._masks[labels]
