@@ -58,7 +58,7 @@ import numpy as np
 
 from hwnas.arrays import Bools, Floats, Ints
 from hwnas.problem import nondominated
-from hwnas.searchers.greybox.volume import Volume
+from hwnas.searchers.greybox.volume import DECADES, Volume
 
 OPTIMISM: Final = 1.645
 """Standard deviations that each candidate is taken to be better than expected."""
@@ -68,7 +68,6 @@ _MARGIN: Final = 0.1
 """From the worst of the front to the reference point, relative to the extent of the front."""
 _ROOM: Final = 0.4
 """From the best of the front to the other end of the box, likewise."""
-_DECADES: Final = 1.5
 _GENES: Final = 0.5
 _MOST: Final = 80
 """Evaluations after which there is a bound, however many genes there are."""
@@ -163,7 +162,7 @@ class Box:
         low = np.minimum(front[:, :f].min(axis=0), low)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = front[:, :f].max(axis=0) / low
-            logarithmic = (low > 0) & (np.log10(ratio) > _DECADES)
+            logarithmic = (low > 0) & (np.log10(ratio) > DECADES)
         front[:, :f], low = _seen(front[:, :f], logarithmic), _seen(low, logarithmic)
         best, worst = front.min(axis=0), front.max(axis=0)
         extent = worst - best

@@ -15,9 +15,8 @@ from scipy.special import ndtr
 from hwnas.arrays import Bools, Floats, Ints
 from hwnas.searchers.greybox.anatomy import Anatomy
 from hwnas.searchers.greybox.belief import Belief, Early, Forecast
-from hwnas.searchers.greybox.volume import Volume
+from hwnas.searchers.greybox.volume import DECADES, Volume
 
-_DECADES = 1.5
 _SPREAD = 3.0
 _BELOW = 0.4
 _ABOVE = 0.75
@@ -50,7 +49,7 @@ class Frame:
         """
         low, high = losses.min(axis=0), losses.max(axis=0)
         with np.errstate(all="ignore"):
-            logarithmic = (low > 0) & (np.log10(high / low) > _DECADES)
+            logarithmic = (low > 0) & (np.log10(high / low) > DECADES)
         seen = np.where(logarithmic, np.log10(np.where(logarithmic, losses, 1.0)), losses)
         quarter, three = np.quantile(seen, [0.25, 0.75], axis=0)
         low = seen.min(axis=0)

@@ -26,6 +26,8 @@ from hwnas.arrays import Bools, Floats, Ints
 from hwnas.inner import InnerFront
 
 _CERTAIN = 1e-9
+DECADES = 1.5
+"""Objectives that span more are seen by their logarithm."""
 _FAR_BELOW = -1e100
 _ROWS = 128
 """Candidates at a time, so that what is at work stays in the cache."""
@@ -209,6 +211,8 @@ class Volume:
 class Masks:
     """The masks of inner fronts, made when asked for.
 
+    Free objectives that span decades are seen by their logarithm, as by a study's yardstick.
+
     Args:
         volume: Whose points count.
         low: Where the box begins in the free objectives, ``(f,)``.
@@ -217,6 +221,10 @@ class Masks:
 
     def __init__(self, volume: Volume, low: Floats, high: Floats) -> None:
         self._volume, self.low, self.high = volume, low, high
+        with np.errstate(divide="ignore", invalid="ignore"):
+            self._logarithmic = (low > 0) & (np.log10(high / low) > DECADES)
+        self._best = self._seen(low)
+        self._span = self._seen(high) - self._best
         self._masks = np.zeros((0, len(volume.points)), dtype=np.bool_)
         self._made = 0
 
@@ -228,9 +236,16 @@ class Masks:
                 room = np.zeros((2 * len(fronts), self._masks.shape[1]), dtype=np.bool_)
                 room[: self._made] = self._masks[: self._made]
                 self._masks = room
-            span = self.high - self.low
-            made = self._volume.masks([(f.losses - self.low) / span for f in new])
+            made = self._volume.masks(
+                [(self._seen(f.losses) - self._best) / self._span for f in new]
+            )
             self._masks[self._made : len(fronts)] = made
             self._made = len(fronts)
         chosen: Bools = self._masks[labels]
         return chosen
+
+    def _seen(self, losses: Floats) -> Floats:
+        if not self._logarithmic.any():
+            return losses
+        positive = np.maximum(losses, np.finfo(np.float64).tiny)
+        return np.where(self._logarithmic, np.log10(positive), losses)

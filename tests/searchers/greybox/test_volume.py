@@ -119,3 +119,19 @@ def test_masks_are_made_once_per_front():
     assert masks.of(np.array([0, 0]), fronts).all()
     fronts.append(InnerFront(np.array([0]), np.array([[3.0, 0.0]])))
     assert masks.of(np.array([1, 0]), fronts).any(axis=1).tolist() == [False, True]
+
+
+def test_objectives_that_span_decades_are_seen_by_their_logarithm():
+    rng = np.random.default_rng(3)
+    volume = Volume(2, 1, points=256, seed=0)
+    low, high = np.array([1e-6, 2.0]), np.array([1e-2, 5.0])
+    losses = [np.stack([10 ** rng.uniform(-6, -2, 4), rng.uniform(2, 5, 4)], axis=1) for _ in "abc"]
+    fronts = [InnerFront(np.arange(4), one) for one in losses]
+    logs = [InnerFront(np.arange(4), np.stack([np.log10(one[:, 0]), one[:, 1]], axis=1))
+            for one in losses]  # fmt: skip
+    seen = np.array([-6.0, 2.0]), np.array([-2.0, 5.0])
+    labels = np.arange(3)
+    raw = Masks(volume, low, high).of(labels, fronts)
+    np.testing.assert_array_equal(raw, Masks(volume, *seen).of(labels, logs))
+    linear = [volume.mask((one - low) / (high - low)) for one in losses]
+    assert not np.array_equal(raw, np.stack(linear))
