@@ -27,6 +27,7 @@ from hwnas.searchers.greybox.monotone import Monotone
 from hwnas.searchers.greybox.pool import ENUMERABLE
 from hwnas.searchers.greybox.step import Prepared, Step
 from hwnas.searchers.interface import Searcher
+from hwnas.searchers.options import at_least
 from hwnas.space import keys
 
 _MOST_EARLY = 0.5
@@ -79,24 +80,13 @@ class GreyBox(Searcher):
     ) -> None:
         super().__init__(problem, seed=seed, budget=budget)
         whole = int(np.clip((budget or 100) // 8, 8, 12)) if initial is None else initial
-        for option, value, least in (
-            ("batch", batch, 1),
-            ("initial", whole, 2),
-            ("siblings", siblings, 1),
-            ("enumerate_inner", enumerate_inner, 1),
-        ):
-            if value < least:
-                raise SearcherError(
-                    f"greybox cannot have {option} = {value}",
-                    where=f"option {option}",
-                    rule=f"at least {least}",
-                    given=str(value),
-                )
+        at_least(1, self.name, batch=batch, siblings=siblings, enumerate_inner=enumerate_inner)
+        at_least(2, self.name, initial=whole)
         if not 0 <= early <= _MOST_EARLY:
             raise SearcherError(
-                f"greybox cannot have early = {early}",
-                where="option early",
-                rule=f"a share of 0 to {_MOST_EARLY}",
+                "early is no share of a batch",
+                where=f"searcher {self.name}, option early",
+                rule=f"0 to {_MOST_EARLY}",
                 given=str(early),
             )
         self._batch = batch
