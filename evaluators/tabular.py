@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
@@ -204,6 +204,19 @@ class Tabular(Evaluator):
             )
         return self._values[fidelity]
 
+    def _check_written(self, genes: Sequence[Gene]) -> None:
+        """Refuses `values` for a choice that no gene has: its rows would never be found."""
+        known = _choices_of(genes)
+        for choice in self.written:
+            if choice not in known:
+                raise ProblemError(
+                    f"no gene of the table has the choice {choice!r}",
+                    where="values",
+                    rule="choices of " + ", ".join(self.genes) + ": " + ", ".join(sorted(known)),
+                    given=repr(choice),
+                    cure=nearest(choice, sorted(known)),
+                )
+
     def _turns(self, designs: Designs) -> Ints:
         """Which repetition each design draws, ``int64 (n,)``."""
         if self.repeats == "mean":
@@ -216,11 +229,16 @@ class Tabular(Evaluator):
         for name in self.genes:
             if name not in genes:
                 raise _no_gene(name, designs.space, self.path)
+        self._check_written([genes[name] for name in self.genes])
         places = []
         for name, known in self._index.values.items():
             of_choice = _places_of(genes[name], known, self.written, self.path)
             places.append(of_choice[designs.genomes[:, designs.space.names.index(name)]])
         return places
+
+
+def _choices_of(genes: Sequence[Gene]) -> set[str]:
+    return {str(choice) for gene in genes for choice in gene.choices}
 
 
 def _picked(values: Floats, turns: Ints, repeats: str) -> Floats:

@@ -43,7 +43,7 @@ class Training(PerDesign):
     distortions follow from the study's seed and the genes of network and bits: equal designs get
     equal errors in any process and any batch on the same machine.
 
-    At fidelity 0.5 the whole cycle takes half the epochs.
+    At fidelity 0.5 the whole cycle takes half the epochs, and at least one.
 
     Args:
         dataset: A name in `evaluators.datasets.DATASETS`; the networks must fit its images and
@@ -52,6 +52,8 @@ class Training(PerDesign):
         batch_size: Images per step (at most all of them); an incomplete batch is left out.
         learning_rate: The peak of the cycle.
         weight_decay: Decoupled weight decay, relative to the learning rate.
+        fidelities: The lower fidelities that are offered: shares of the epochs, above 0 and below
+            1, e.g. ``[0.125]`` for one epoch of eight. Grey-box search uses cheap ones.
 
     Raises:
         ProblemError: An option is out of range or names no data set.
@@ -66,7 +68,6 @@ class Training(PerDesign):
     metrics = (Metric("error", "1", Goal.MINIMIZE, worst=1.0, best=0.0),)
     reads = frozenset({"net", "quant"})
     expense = Expense.COSTLY
-    fidelities = (0.5, 1.0)
 
     def __init__(
         self,
@@ -76,6 +77,7 @@ class Training(PerDesign):
         batch_size: int = 100,
         learning_rate: float = 0.04,
         weight_decay: float = 1e-4,
+        fidelities: tuple[float, ...] = (0.5,),
     ) -> None:
         self.dataset = datasets.known(dataset)
         self.epochs = _checked("epochs", epochs, least=1)
@@ -83,6 +85,15 @@ class Training(PerDesign):
         self.batch_size = _checked("batch_size", batch_size, least=2)
         self.learning_rate = _checked("learning_rate", learning_rate, least=0, excluded=True)
         self.weight_decay = _checked("weight_decay", weight_decay, least=0)
+        for share in fidelities:
+            if not 0 < share < 1:
+                raise ProblemError(
+                    f"training cannot have a lower fidelity of {share:g}",
+                    where="option fidelities",
+                    rule="a share of the epochs, above 0 and below 1",
+                    given=str(list(fidelities)),
+                )
+        self.fidelities = (*sorted(set(fidelities)), 1.0)
         self.version = (
             f"1 {dataset} epochs={epochs} batch_size={batch_size} "
             f"learning_rate={learning_rate:g} weight_decay={weight_decay:g}"

@@ -247,5 +247,5 @@ def _footnotes(comparison: Comparison) -> Sequence[str]:
         texts.append(f"relative to {target(comparison.target)}")
         texts.append(f"one box for all, fixed by the first complete result: {comparison.box_from}")
     else:
-        texts.append("no run found a feasible design")
+        texts.append("no run found a feasible design; hwnas run says why")
     return [*texts, *comparison.notes]

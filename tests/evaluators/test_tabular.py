@@ -488,3 +488,11 @@ def test_fidelities_that_are_none_are_refused(csv, fidelities, where):
 def test_a_fidelity_that_the_table_has_not_is_refused(csv):
     with pytest.raises(ProblemError, match=r"no fidelity 0\.5"):
         Tabular(path=csv(frame()), keys=KEYS, metrics={"error": ACCURACY}).evaluate(DESIGNS, 0.5)
+
+
+def test_values_for_a_choice_that_no_gene_has_are_refused(csv):
+    written = {"plain": "plain", "densest": "dense"}
+    tabular = Tabular(path=csv(frame()), keys=KEYS, values=written, metrics={"error": ACCURACY})
+    with pytest.raises(ProblemError, match="densest") as refused:
+        tabular.evaluate(DESIGNS)
+    assert "dense" in refused.value.cure

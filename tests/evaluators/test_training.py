@@ -297,3 +297,12 @@ else:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert finished.returncode == 0, finished.stderr
+
+
+def test_lower_fidelities_are_those_that_are_asked_for():
+    assert Training().fidelities == (0.5, 1.0)
+    assert Training(fidelities=(0.25, 0.125)).fidelities == (0.125, 0.25, 1.0)
+    assert Training(fidelities=()).fidelities == (1.0,)
+    for share in (0.0, 1.0, float("nan")):
+        with pytest.raises(ProblemError, match="lower fidelity"):
+            Training(fidelities=(share,))
