@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from hwnas import studyfile
+from hwnas import studyfile, warm_start
 from hwnas.errors import RunDirectoryError, StudyFileError
 from hwnas.marked_directory import replace_text
 from hwnas.rundir import Mark, RunDirectory
@@ -16,6 +16,7 @@ from hwnas.study import Study
 from hwnas.studyfile import GAIN, GROWABLE, Plan
 from hwnas.studyfile.document import read, write
 from hwnas.surrogate import SurrogateSearch
+from hwnas.warm_start import WarmStart
 
 _ROOT: Final = Path("runs")
 
@@ -27,10 +28,12 @@ class Phase:
     Attributes:
         title: What it does, for the person who watches.
         study: The study.
+        known: What it begins with, if it learnt that just now.
     """
 
     title: str
     study: Study
+    known: WarmStart | None = None
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,13 @@ class Session:
         directory: Where it lives.
         plain: The study, if it is the only one.
         surrogate: The search with a predictor, if it is one.
+        warm_start: Where the rows are that the study begins with.
     """
 
     directory: RunDirectory
     plain: Study | None = None
     surrogate: SurrogateSearch | None = None
+    warm_start: tuple[Path, ...] = ()
 
     @property
     def study(self) -> Study:
@@ -60,12 +65,25 @@ class Session:
         return self.plain
 
     def phases(self) -> Iterator[Phase]:
-        """The studies in the order in which they are run; run each before asking for the next."""
+        """The studies in the order in which they are run; run each before asking for the next.
+
+        Raises:
+            HwnasError: What the study begins with cannot be read (any more).
+        """
         if self.surrogate is None:
-            yield Phase(self.study.name, self.study)
+            yield Phase(self.study.name, self.study, self._learn())
             return
         for title, study in self.surrogate.phases():
             yield Phase(title, study)
+
+    def _learn(self) -> WarmStart | None:
+        """Learns what the study begins with, once: it goes on without the files."""
+        study = self.study
+        if not self.warm_start or study.has_learnt:
+            return None
+        known = warm_start.read(self.warm_start, study.problem)
+        study.learn(known.genomes, known.measurements)
+        return known
 
 
 def start(
@@ -89,6 +107,7 @@ def start(
         StudyFileError: The file is not in order.
         RunDirectoryError: The directory holds something else or another study.
         StorageError: The storage cannot be used.
+        ProblemError: What a new study begins with cannot be read.
     """
     changes = changes or {}
     if file.suffix == ".py":
@@ -103,6 +122,8 @@ def start(
         run.check_same(file, kept, plan.fixed)
         replace_text(run.study_file, write(plan.resolved))
     else:
+        # Before anything is written: a run that began cannot begin with something else.
+        warm_start.read(plan.model.warm_start, plan.problem)
         run.begin(Mark(plan.model.name, _shown(storage)), plan.resolved)
     return _session(run, plan, run.storage(storage))
 
@@ -162,7 +183,7 @@ def _session(run: RunDirectory, plan: Plan, storage: str) -> Session:
         timeout=model.timeout,
         note=f"{model.description}\n\n" if model.description else "",
     )
-    return Session(run, study)
+    return Session(run, study, warm_start=tuple(model.warm_start))
 
 
 def _start_python(

@@ -13,19 +13,22 @@ import numpy as np
 from hwnas import plugins, yardstick
 from hwnas.arrays import Ints
 from hwnas.budget import Budget
-from hwnas.differences import difference
 from hwnas.errors import ProblemError, RunDirectoryError
 from hwnas.evaluation.interface import collect
-from hwnas.execution import executed
+from hwnas.execution import at_least_one, executed
 from hwnas.failures import FailureGuard
 from hwnas.front import Front
 from hwnas.history import Block, History
+from hwnas.identity import check_same, identity, introduction
+from hwnas.lessons import ASKED, Lesson
+from hwnas.metrics import Measurements
 from hwnas.problem import Problem
 from hwnas.progress import UNKNOWN, Bound, Progress, Status
 from hwnas.proposal import Proposal
 from hwnas.searchers.choice import check_certifies, usual
 from hwnas.searchers.interface import Searcher
 from hwnas.spotcheck import SpotCheck
+from hwnas.threads import OneBlasThread
 from hwnas.yardstick import Yardstick
 
 if TYPE_CHECKING:
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
 
     from hwnas.storage import StudyStore
 
-_FORMAT: Final = 1
 _IDLE_STEPS: Final = 50
 
 
@@ -90,48 +92,47 @@ class Study:
         timeout: float | None = None,
         note: str = "",
     ) -> None:
-        for argument, given, least in (("workers", workers, 1), ("batch", batch, 1)):
-            if given is not None and given < least:
-                raise ProblemError(
-                    f"{argument} is too small", rule=f"at least {least}", given=str(given)
-                )
-        if timeout is not None and not timeout > 0:
-            raise ProblemError("timeout is too short", rule="more than 0 s", given=f"{timeout} s")
         self.problem = problem
         self.budget = budget if isinstance(budget, Budget) else Budget(budget)
         self.seed = seed
         self.name = name
-        self.history = History(problem)
         self.reference = dict(reference or {})
+        at_least_one("batch", batch)
         self._costly = executed(problem, workers, timeout)
         self._store: StudyStore | None = None
         self.asked_batch = batch
         self._note_text = note
         self.options = dict(options or {})
-        self._guard = FailureGuard(self.history, name)
-        self._idle_steps = 0
-        self._exhausted = False
-        self._seconds_before = 0.0
-        self._steps_told = 0
-        self._unfinished: Block | None = None
-        self.bounds: list[Bound] = []
-        self._bound = UNKNOWN
         if searcher is None:
             searcher = usual(problem.space, problem.evaluators)
         self._kind: Callable[..., Searcher] = (
             plugins.load("hwnas.searchers", searcher) if isinstance(searcher, str) else searcher
         )
-        self.searcher = self._searcher(self.options)
-        check_certifies(self.searcher, self.budget)
+        self._calm = OneBlasThread()
         self._spot: SpotCheck | None = None
         if self._costly is not None:
             self._spot = SpotCheck(problem, seed, self._costly.inner)
+        self._idle_steps = 0
+        self._seconds_before = 0.0
+        self._unfinished: Block | None = None
+        self._begin()
+        check_certifies(self.searcher, self.budget)
         # No worker waits while the others measure the last designs of a step.
         self.batch = batch or math.ceil(self.searcher.batch / workers) * workers
-        self.yardstick = yardstick.before_measuring(problem, seed, self.reference)
         self._record = self._describe()
         if storage is not None:
             self.attach(storage)
+
+    def _begin(self) -> None:
+        """With an empty history."""
+        self.history = History(self.problem)
+        self._guard = FailureGuard(self.history, self.name)
+        self._exhausted = False
+        self._steps_told = 0
+        self.bounds: list[Bound] = []
+        self._bound = UNKNOWN
+        self.searcher = self._searcher(self.options)
+        self.yardstick = yardstick.before_measuring(self.problem, self.seed, self.reference)
 
     def _searcher(self, options: Mapping[str, Any]) -> Searcher:
         budget = self.budget.evaluations
@@ -145,6 +146,8 @@ class Study:
     def attach(self, storage: str | Path) -> None:
         """Keeps the history in a storage from now on, and goes on with what is there.
 
+        What was learnt before is learnt again, if it is not there.
+
         Args:
             storage: A journal file's path or an Optuna storage URL.
 
@@ -155,24 +158,25 @@ class Study:
         """
         from hwnas.storage import StudyStore
 
-        if self._store is not None or len(self.history):
+        learnt = self.history.rows
+        if self._store is not None or len(learnt) > self.history.learnt:
             raise RunDirectoryError(
                 f"study {self.name!r} cannot be moved to another storage",
                 where=str(storage),
                 rule="a storage is attached once, before anything is measured",
             )
         self._store = StudyStore(storage, self.name)
+        if len(learnt):
+            self._begin()
+            self._record = self._describe()
         stored = self._store.record()
         if stored is None:
-            self._store.create(self.problem, self._record, self._note_text or self._note())
-            return
-        # What the searcher scaled by its first budget stays, whatever the budget is now.
-        same_searcher = stored.get("searcher") == self.searcher.name
-        if same_searcher and not self.options:
-            self.searcher = self._searcher(stored["searcher_options"])
-        self.batch = self.asked_batch or int(stored["batch"])
-        self._record = self._describe()
-        self._resume(stored)
+            note = self._note_text or introduction(self.name, self._record)
+            self._store.create(self.problem, self._record, note)
+        else:
+            self._resume(stored)
+        if len(learnt):
+            self.learn(learnt.genomes, learnt.measurements)
 
     def extend(self, evaluations: int | None = None, *, gain: float | None = None) -> None:
         """Changes how many evaluations may be spent, before or between runs.
@@ -193,45 +197,26 @@ class Study:
         self.budget = budget
 
     def _describe(self) -> dict[str, Any]:
-        """What must not change between runs, as plain JSON values."""
-        return {
-            "format": _FORMAT,
-            "seed": self.seed,
-            "size": f"{self.problem.space.size():.4g}",
-            "space": self.problem.space.to_json(),
-            "evaluators": {e.name: e.version for e in self.problem.evaluators},
-            "objectives": [f"{o.goal.value}: {o.text}" for o in self.problem.objectives if o.goal],
-            "constraints": [c.text for c in self.problem.constraints],
-            "searcher": self.searcher.name,
-            "searcher_options": dict(self.searcher.options()),
-            "reference": self.reference,
-            "batch": self.batch,
-            "yardstick": self.yardstick.to_json() if self.yardstick else None,
-        }
-
-    def _note(self) -> str:
-        goals = ", ".join(self._record["objectives"])
-        limits = ", ".join(self._record["constraints"]) or "none"
-        return (
-            f"# {self.name}\n\n{self._record['size']} designs, searched by "
-            f"{self.searcher.name} with seed {self.seed}.\n\n- objectives: {goals}\n"
-            f"- constraints: {limits}\n- evaluators: {', '.join(self._record['evaluators'])}\n"
+        return identity(
+            self.problem,
+            self.searcher,
+            seed=self.seed,
+            reference=self.reference,
+            batch=self.batch,
+            yardstick=self.yardstick,
         )
 
     def _resume(self, stored: dict[str, Any]) -> None:
         assert self._store is not None
+        # What the searcher scaled by its first budget stays, whatever the budget is now.
+        if stored.get("searcher") == self.searcher.name and not self.options:
+            self.searcher = self._searcher(stored["searcher_options"])
+        self.batch = self.asked_batch or int(stored["batch"])
+        self._record = self._describe()
         if stored["yardstick"] is not None:
             self.yardstick = Yardstick.from_json(stored["yardstick"])
         self._record["yardstick"] = stored["yardstick"]
-        changed = difference(stored, self._record)
-        if changed:
-            raise RunDirectoryError(
-                f"the stored study {self.name!r} is another one",
-                where=self._store.target,
-                rule="a study goes on as it began; only its budget may grow",
-                given="\n" + changed,
-                cure="undo the change, or start anew under another name or directory (--fresh)",
-            )
+        check_same(self.name, stored, self._record, self._store.target)
         block = self._store.read(self.problem)
         self.history.add(block)
         if self._spot is not None:
@@ -239,7 +224,8 @@ class Study:
         if not len(block):
             return
         self._seconds_before = float(block.at.max())
-        self._remember(block)
+        if self._costly is not None:
+            self._costly.recall(self.problem, block, self.seed)
         order = np.lexsort((block.position, block.step))
         last = block.step == block.step.max()
         complete = ~last | (last.sum() == block.size[last][0])
@@ -254,14 +240,67 @@ class Study:
         if self._bound is UNKNOWN and complete.all():
             self._certify()
 
-    def _remember(self, block: Block) -> None:
+    def learn(self, genomes: Any, measurements: Measurements) -> int:
+        """Takes rows that were measured before, elsewhere, into the history: a warm start.
+
+        They cost nothing, neither now nor later, and are a step of their own. Learning the same
+        rows again changes nothing, also where storing them was cut off. See `Lesson.of` for what
+        becomes of duplicates and of infeasible, failed and early rows.
+
+        Args:
+            genomes: ``int64 (n, d)``; sleeping genes may have any value.
+            measurements: ``n`` rows with (at least) the COSTLY metrics, at rest; what is FREE is
+                measured anew.
+
+        Returns:
+            How many rows were new.
+
+        Raises:
+            SpaceError: A genome is not of the space.
+            MeasurementError: A COSTLY metric is missing, or see `Lesson.of`.
+            ProblemError: There is something new, and a step was cut off.
+            StorageError: The storage fails.
+        """
+        lesson = Lesson.of(self.problem, genomes, measurements, self.seed)
+        cut_off = self._cut_off_lesson
+        new = lesson.new_to(self.history, cut_off)
+        if cut_off is not None and not new.begins_with(cut_off):
+            self._finish_lesson(cut_off)
+            cut_off, new = None, lesson.new_to(self.history, None)
+        if not len(new):
+            return 0
+        if cut_off is None and (self.history.rows.step >= self._steps_told).any():
+            raise ProblemError(
+                "nothing can be learnt in the middle of a step",
+                rule="rows are learnt before, between or after whole steps",
+                cure="run on until progress.step_complete, then learn",
+            )
+        stored = Block.empty(self.problem) if cut_off is None else cut_off
+        missing = np.setdiff1d(np.arange(len(new)), stored.position)
+        self._keep(block := new.block(missing, self._steps_told, self.seconds))
+        self._finish_lesson(Block.stack([stored, block]))
+        return len(block)
+
+    @property
+    def has_learnt(self) -> bool:
+        """Whether something was learnt, and all of it stored."""
+        return self.history.learnt > 0 and self._cut_off_lesson is None
+
+    @property
+    def _cut_off_lesson(self) -> Block | None:
+        rows = self._unfinished
+        return rows if rows is not None and rows.asked[0] == ASKED else None
+
+    def _finish_lesson(self, block: Block) -> None:
+        rows = block.take(np.argsort(block.position))
         if self._costly is not None:
-            known = self._costly.measured_in(block.measurements)
-            for fidelity in self.problem.fidelities:
-                rows = np.flatnonzero(known & (block.measurements.fidelity == fidelity))
-                designs = self.problem.designs(block.genomes[rows], self.seed)
-                answered = block.measurements.take(rows).answered()
-                self._costly.remember(designs, answered, fidelity)
+            self._costly.recall(self.problem, rows, self.seed)
+        self.searcher.tell(rows.genomes, rows.measurements)
+        self._steps_told += 1
+        self._unfinished = None
+        self._exhausted = False
+        self._fix_yardstick()
+        self._certify()
 
     @property
     def seconds(self) -> float:
@@ -294,6 +333,8 @@ class Study:
             TooManyFailuresError: Nothing but failures for a while, or from the beginning.
             StorageError: The storage fails.
         """
+        if self._cut_off_lesson is not None:
+            self._finish_lesson(self._cut_off_lesson)  # nobody learns its rest again
         started = time.monotonic() - self._seconds_before
         try:
             while self.status is Status.READY:
@@ -309,7 +350,8 @@ class Study:
         asked = min(self.batch, max(left, 1))
         if self._unfinished is not None:
             asked = int(self._unfinished.asked[0])
-        proposal = Proposal.of(self.searcher, asked, self._steps_told)
+        with self._calm():
+            proposal = Proposal.of(self.searcher, asked, self._steps_told)
         if not len(proposal):
             self._exhausted = True
             return
@@ -329,7 +371,8 @@ class Study:
                 yield self._progress(complete=False)
         self._check_reads(np.arange(rows_before, len(self.history)))
         metrics = tuple(self.problem.metrics.values())
-        self.searcher.tell(proposal.genomes, collect(metrics, len(proposal), parts))
+        with self._calm():
+            self.searcher.tell(proposal.genomes, collect(metrics, len(proposal), parts))
         self._steps_told += 1
         self._unfinished = None
         self._idle_steps = 0 if self.history.evaluations > before else self._idle_steps + 1
@@ -346,7 +389,8 @@ class Study:
 
     def _certify(self) -> None:
         """Asks the searcher what is left to be gained, and keeps its answer."""
-        share = self.searcher.remaining()
+        with self._calm():
+            share = self.searcher.remaining()
         self._bound = UNKNOWN
         if share is None or not math.isfinite(share):
             return
@@ -424,7 +468,7 @@ class Study:
         if self._store is not None:
             return self._store.study
         store = StudyStore(None, self.name)
-        store.create(self.problem, self._record, self._note())
+        store.create(self.problem, self._record, introduction(self.name, self._record))
         store.append(self.problem, self.history.rows)
         store.certify(self.bounds)
         return store.study

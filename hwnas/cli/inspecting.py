@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hwnas import warm_start
 from hwnas.cli.display import plain_console
 from hwnas.cli.tables import layer_table, shown, unit_of, values_table
 from hwnas.errors import DesignError, HwnasError
@@ -73,6 +74,9 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         + (f", {plan.budget.seconds:g} s" if plan.budget.seconds else "")
         + (f", until less than {100 * gain:g} % is left" if gain else ""),
     }
+    if plan.model.warm_start:
+        known = warm_start.read(plan.model.warm_start, problem)
+        facts["known before"] = "\n".join(map(str, known.sources))
     if as_json:
         print(json.dumps({**facts, "resolved": plan.resolved}, indent=1))  # noqa: T201
         return

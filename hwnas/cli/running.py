@@ -64,6 +64,10 @@ def finish(session: Session, *, as_json: bool, quiet: bool) -> None:
     console = plain_console(stderr=True)
     with stopped_with(f"stopped; go on with: hwnas resume {session.directory.path}", console):
         for phase in session.phases():
+            for source in phase.known.sources if phase.known and not quiet else ():
+                console.print(
+                    f"known before: {source}", highlight=False, markup=False, soft_wrap=True
+                )
             _run(phase.study, phase.title, console, quiet=quiet)
     study = session.study
     from hwnas.report import write_report
@@ -87,7 +91,10 @@ def _run(study: Study, title: str, console: Console, *, quiet: bool) -> None:
         return
     if not quiet:
         size = study.problem.space.size()
-        begun = f", goes on after {study.history.evaluations}" if len(study.history) else ""
+        learnt, evaluations = study.history.learnt, study.history.evaluations
+        begun = f", begins with {learnt} known designs" if learnt else ""
+        if len(study.history) > learnt:
+            begun += f", goes on after {evaluations}"
         console.print(
             f"{title}: {size:.3g} designs, {study.searcher.name}, "
             f"{study.budget.evaluations} evaluations{begun}",
@@ -107,6 +114,7 @@ def _summary(session: Session) -> dict[str, Any]:
         "status": study.status.value,
         "evaluations": standing.evaluations,
         "designs": standing.designs,
+        "learnt": study.history.learnt,
         "failures": standing.failures,
         "hypervolume": standing.hypervolume,
         "remaining": None if math.isnan(standing.remaining) else standing.remaining,

@@ -105,7 +105,12 @@ def load(file: Path, changes: dict[str, Any] | None = None) -> Plan:
         reader.add_all(error, StudyModel)
         reader.check_plugins(values)
         raise reader.error() from error
+    folder = document.file.parent
+    known = [(folder / path).resolve() for path in model.warm_start]
+    model = model.model_copy(update={"warm_start": known})
     resolved = model.model_dump(mode="json")
+    if not known:
+        del resolved["warm_start"]  # as in runs of versions that knew no warm start
     spaces = [reader.options(SPACES, p, "space", i) for i, p in enumerate(model.space)]
     evaluators = [
         reader.options(EVALUATORS, p, "evaluators", i) for i, p in enumerate(model.evaluators)
@@ -129,6 +134,7 @@ def load(file: Path, changes: dict[str, Any] | None = None) -> Plan:
     plan = Plan(model, resolved, problem)
     reader.attempt(("reference",), lambda: references(problem, plan.reference))
     reader.attempt(("budget", GAIN), lambda: _check_gain(plan))
+    reader.attempt(("warm_start",), lambda: _check_warm_start(model))
     reader.raise_if_any()
     return plan
 
@@ -163,6 +169,15 @@ def _check_gain(plan: Plan) -> None:
             cure=f"leave out {GAIN}",
         )
     check_certifies(plugins.load(SEARCHERS, plan.searcher), plan.budget)
+
+
+def _check_warm_start(model: StudyModel) -> None:
+    if model.warm_start and model.surrogate is not None:
+        raise ProblemError(
+            "a study with a predictor cannot begin with known rows",
+            rule="it fits its predictor on random designs that it measures",
+            cure="leave out warm_start, or the section surrogate",
+        )
 
 
 def _dumped(plugin: Plugin, options: BaseModel | None) -> dict[str, Any]:

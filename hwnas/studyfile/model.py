@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
@@ -177,6 +178,17 @@ class StudyModel(BaseModel):
         Field(description="objective to its worst value, for the hypervolume; e.g. energy: 1 mJ"),
     ] = {}
     surrogate: SurrogateModel | None = None
+    warm_start: Annotated[
+        list[Path],
+        BeforeValidator(lambda given: [given] if isinstance(given, str | Path) else given),
+        WithJsonSchema(
+            {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+        ),
+        Field(
+            description="run directories, or tables (CSV, parquet) with a column per gene and "
+            "costly metric: rows that are known before, at no cost"
+        ),
+    ] = []
     workers: Annotated[int, Field(ge=1, le=1024, description="costly evaluations at once")] = 1
     timeout: Annotated[float, Unit("s"), Field(gt=0, description="for one evaluation")] = 3600.0
 

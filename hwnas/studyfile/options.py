@@ -14,7 +14,6 @@ _GIVEN_BY_US: Final = ("self", "problem", "seed", "budget")
 """Arguments of constructors that are no options."""
 
 
-@cache
 def option_model(group: str, name: str) -> type[BaseModel]:
     """The typed model of a plug-in's options.
 
@@ -25,7 +24,12 @@ def option_model(group: str, name: str) -> type[BaseModel]:
     Raises:
         PluginError: There is no such plug-in, or an optional package that it needs is missing.
     """
-    plugin = plugins.load(group, name)
+    # Loaded each time: that says what is missing.
+    return _option_model(plugins.load(group, name), group, name)
+
+
+@cache
+def _option_model(plugin: Any, group: str, name: str) -> type[BaseModel]:
     seeded = _GIVEN_BY_US if group == "hwnas.searchers" else _GIVEN_BY_US[:1]
     hints = get_type_hints(plugin.__init__, include_extras=True)
     fields: dict[str, Any] = {}

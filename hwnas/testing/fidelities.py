@@ -76,7 +76,8 @@ def _spent(problem: Problem, genomes: Ints, rows: Measurements) -> float:
 
     place = np.arange(len(genomes))
     history = History(problem)
-    history.add(Block(genomes, rows, place, place, place, place, np.zeros(len(genomes))))
+    asked = np.full(len(genomes), _AT_ONCE)
+    history.add(Block(genomes, rows, place, place, asked, asked, np.zeros(len(genomes))))
     return history.evaluations
 
 

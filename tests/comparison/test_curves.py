@@ -8,6 +8,7 @@ import pytest
 from hwnas.comparison.curves import Trajectory, checkpoints, evaluations_by_row
 from hwnas.evaluation import measures
 from hwnas.history import Block, History
+from hwnas.metrics import Reason
 from hwnas.problem import Problem, nondominated
 from hwnas.space import Gene, Space
 from hwnas.testing import toys
@@ -32,22 +33,49 @@ def chance() -> Problem:
 PROBLEMS = {**toys.PROBLEMS, "chance": chance}
 
 
-def measured(problem: Problem, n: int, seed: int) -> Block:
-    """Random rows, many of them equal, as a study would have kept them."""
+def measured(problem: Problem, n: int, seed: int, learnt: float = 0.0) -> Block:
+    """Random rows, many of them equal, as a study would have kept them; a share was learnt."""
     rng = np.random.default_rng(seed)
     genomes = problem.space.sample(n, rng)
     genomes = genomes[rng.integers(0, max(1, n // 2), n)]
     found = problem.evaluate(problem.designs(genomes))
     steps = np.arange(n)
-    return Block(genomes, found, steps, np.zeros_like(steps), steps, steps, np.arange(n) * 1.0)
+    asked = (rng.random(n) >= learnt).astype(np.int64)
+    return Block(genomes, found, steps, np.zeros_like(steps), asked, steps, np.arange(n) * 1.0)
+
+
+def counted_by_definition(problem: Problem, block: Block) -> list[int]:
+    """What a budget has counted after each row: new costly settings, those learnt left out."""
+    reads = [e.reads for e in problem.costly]
+    repeatable = all(e.deterministic for e in problem.evaluators)
+    names = problem.space.names
+    canonical = problem.space.canonical(block.genomes)
+    known: set[tuple[int, ...]] = set()
+    spent, counts = 0, []
+    for i, row in enumerate(canonical.tolist()):
+        setting = tuple(
+            value
+            for name, value in zip(names, row, strict=True)
+            if not reads or not all(reads) or any(name.partition(".")[0] in r for r in reads)
+        )
+        reason = Reason(int(block.measurements.reason[i]))
+        if block.asked[i] and reason is not Reason.RULED_OUT:
+            spent += setting not in known or not repeatable
+            known.add(setting)
+        elif not block.asked[i] and reason in (Reason.NONE, Reason.INFEASIBLE):
+            known.add(setting)
+        counts.append(spent)
+    return counts
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
 @pytest.mark.parametrize("seed", range(3))
-def test_evaluations_are_counted_as_the_history_counts_them(name, seed):
+@pytest.mark.parametrize("learnt", [0.0, 0.5, 1.0])
+def test_evaluations_are_counted_as_the_history_counts_them(name, seed, learnt):
     problem = PROBLEMS[name]()
-    block = measured(problem, 60, seed)
+    block = measured(problem, 60, seed, learnt)
     counted = evaluations_by_row(problem, block)
+    assert counted.tolist() == counted_by_definition(problem, block)
     history = History(problem)
     for row in range(len(block)):
         history.add(block.take(np.array([row])))
@@ -61,7 +89,7 @@ def test_rows_that_share_a_costly_measurement_are_one_evaluation():
     genomes[:, problem.space.names.index("hw.units")] = 0
     found = problem.evaluate(problem.designs(genomes))
     steps = np.zeros(4, dtype=np.int64)
-    block = Block(genomes, found, steps, steps, steps, steps, np.zeros(4))
+    block = Block(genomes, found, steps, steps, steps + 4, steps, np.zeros(4))
     assert evaluations_by_row(problem, block).tolist() == [1, 1, 1, 1]
 
 

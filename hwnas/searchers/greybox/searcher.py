@@ -24,6 +24,7 @@ from hwnas.searchers.greybox.anatomy import Anatomy
 from hwnas.searchers.greybox.ladder import Ladder
 from hwnas.searchers.greybox.ledger import Ledger
 from hwnas.searchers.greybox.monotone import Monotone
+from hwnas.searchers.greybox.plan import settled
 from hwnas.searchers.greybox.pool import ENUMERABLE
 from hwnas.searchers.greybox.step import Prepared, Step
 from hwnas.searchers.interface import Searcher
@@ -102,6 +103,8 @@ class GreyBox(Searcher):
         # What many designs show early stands in for half of those that are measured whole.
         self.initial = whole if initial is not None or not self.ladder.rungs else whole // 2
         self._drafts: set[bytes] = set()
+        self._owing: list[int] = []
+        self._looked_at = 0
         self._ruled = Monotone(self.space, self.monotone)
         self._kept: dict[int, Floats] = {}
         self._prepared: Prepared | None = None
@@ -154,8 +157,27 @@ class GreyBox(Searcher):
         """Proposes settings of the costly parts, with their inner designs; see `Searcher.ask`.
 
         Returns:
-            Genomes with at most ``n`` different settings of the costly parts.
+            Genomes with at most ``n`` different settings of the costly parts that are new.
         """
+        owed = self._owed()
+        proposed = self._proposed(n)
+        return np.concatenate([owed, proposed]) if len(owed) else proposed
+
+    def _owed(self) -> Ints:
+        """What nobody told of the inner fronts of settings that are measured: it costs nothing.
+
+        None but where it was told designs that it had not asked for.
+        """
+        ledger = self._ledger
+        new = np.arange(self._looked_at, len(ledger))
+        self._owing += new[settled(self.anatomy, ledger.targets[new])].tolist()
+        self._looked_at = len(ledger)
+        rows = [np.empty((0, len(self.problem.space)), dtype=np.int64)]
+        rows += [self._with_siblings(ledger.outer[[place]]) for place in self._owing]
+        self._owing = [place for place, own in zip(self._owing, rows[1:], strict=True) if len(own)]
+        return np.concatenate(rows)
+
+    def _proposed(self, n: int) -> Ints:
         self._drafts = set()
         rung = self.ladder.rung(self._ledger)
         if rung is not None and not len(self.ladder) and not len(self._ledger):
@@ -191,7 +213,7 @@ class GreyBox(Searcher):
 
     def remaining(self) -> float | None:
         """See `Searcher.remaining`; calibrated, not proven: see `greybox.certificate`."""
-        if self._first(1) is not None:
+        if self._first(1) is not None or len(self._owed()):
             return None
         return self._now().remaining()
 
