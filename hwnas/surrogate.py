@@ -19,7 +19,7 @@ import numpy as np
 
 from hwnas import plugins
 from hwnas.arrays import Ints
-from hwnas.errors import NothingFeasibleError, ProblemError, nearest
+from hwnas.errors import NothingFeasibleError
 from hwnas.evaluation.interface import Evaluator
 from hwnas.problem import Problem
 from hwnas.progress import Status
@@ -27,6 +27,7 @@ from hwnas.searchers.listed import Listed
 from hwnas.study import Study
 from hwnas.studyfile import Plan
 from hwnas.studyfile.options import option_model
+from hwnas.studyfile.predicted import check_features, predicted_evaluator
 
 
 @dataclass(frozen=True)
@@ -91,38 +92,11 @@ class SurrogateSearch:
         self.plan = plan
         self.spec = plan.model.surrogate
         self.storage = storage
-        self.predicted = self._predicted_evaluator()
-        self._check_features()
+        self.predicted = predicted_evaluator(self.spec, plan.problem)
+        check_features(self.spec, plan.problem)
         self.samples = self._study(
             plan.problem, "random", f"{plan.model.name}-samples", self.spec.samples, {}
         )
-
-    def _predicted_evaluator(self) -> Evaluator:
-        name = self.spec.predicts
-        for evaluator in self.plan.problem.costly:
-            if any(metric.name == name for metric in evaluator.metrics):
-                return evaluator
-        costly = [m.name for e in self.plan.problem.costly for m in e.metrics]
-        raise ProblemError(
-            f"{name!r} cannot be predicted",
-            where="surrogate.predicts",
-            rule="a metric of a costly evaluator",
-            given=repr(name),
-            cure=nearest(name, costly),
-        )
-
-    def _check_features(self) -> None:
-        free = self.plan.problem.free_metrics
-        parts = [f"{part}.*" for part in self.plan.problem.space.part_names]
-        for feature in self.spec.features:
-            if feature not in free and feature not in parts:
-                raise ProblemError(
-                    f"there is no feature {feature!r}",
-                    where="surrogate.features",
-                    rule="free metrics or parts: " + ", ".join([*sorted(free), *parts]),
-                    given=repr(feature),
-                    cure=nearest(feature, [*free, *parts]),
-                )
 
     def _study(
         self, problem: Problem, searcher: Any, name: str, budget: int, options: dict[str, Any]

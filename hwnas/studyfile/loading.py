@@ -7,12 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from hwnas import plugins
 from hwnas.budget import Budget
 from hwnas.errors import HwnasError, ProblemError, StudyFileError, nearest
 from hwnas.evaluation.interface import Evaluator
+from hwnas.evaluation.safety import safely
 from hwnas.problem import Problem
 from hwnas.searchers.choice import check_certifies, usual
 from hwnas.space import Space
@@ -28,6 +30,7 @@ from hwnas.studyfile.model import (
     StudyModel,
 )
 from hwnas.studyfile.options import option_model
+from hwnas.studyfile.predicted import check_features, predicted_evaluator
 from hwnas.units import parse_quantity
 from hwnas.yardstick import references
 
@@ -132,6 +135,10 @@ def load(file: Path, changes: dict[str, Any] | None = None) -> Plan:
         searcher = reader.options(SEARCHERS, named, "searcher")
     resolved["searcher"] = _dumped(named, searcher)
     plan = Plan(model, resolved, problem)
+    if model.surrogate is not None:
+        section = model.surrogate
+        reader.attempt(("surrogate", "predicts"), lambda: predicted_evaluator(section, problem))
+        reader.attempt(("surrogate", "features"), lambda: check_features(section, problem))
     reader.attempt(("reference",), lambda: references(problem, plan.reference))
     reader.attempt(("budget", GAIN), lambda: _check_gain(plan))
     reader.attempt(("warm_start",), lambda: _check_warm_start(model))
@@ -226,6 +233,13 @@ class _Builder:
         )
         self.reader.raise_if_any()
         assert problem is not None
+        nothing = problem.designs(np.empty((0, len(space)), dtype=np.int64))
+        for i, evaluator in enumerate(measured):
+            # No design is measured, but who cannot read the space says so now.
+            self.reader.attempt(
+                ("evaluators", i), lambda evaluator=evaluator: safely(evaluator, nothing)
+            )
+        self.reader.raise_if_any()
         return problem
 
     def _space(self, parts: list[Any]) -> Space:

@@ -341,3 +341,49 @@ budget: 5
     kept = elsewhere / "study.yaml"
     kept.write_text(write(plan.resolved))
     assert load(kept).resolved == plan.resolved
+
+
+def test_an_evaluator_that_cannot_read_the_space_says_so_before_anything_runs(tmp_path):
+    (tmp_path / "table.csv").write_text("bits,error\n2,0.5\n4,0.3\n")
+    file = tmp_path / "study.yaml"
+    file.write_text(
+        "name: wrong\n"
+        "space:\n  - {use: uniform_bits, weight_bits: [2, 4], activation_bits: [8]}\n"
+        "evaluators:\n"
+        "  - use: tabular\n    path: table.csv\n    keys: {quant.weight_bit: bits}\n"
+        "    metrics: {error: {column: error}}\n"
+        "objectives: [minimize: error]\nbudget: 2\n"
+    )
+    with pytest.raises(StudyFileError) as refused:
+        load(file)
+    text = str(refused.value)
+    assert "study.yaml:5" in text
+    assert "quant.weight_bit" in text
+    assert "quant.weight_bits" in text
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        (
+            "{predicts: accuracy, predictor: {use: random_forest}, features: [nn_degree]}",
+            "predicts",
+        ),
+        ("{predicts: error, predictor: {use: random_forest}, features: [nn_degre]}", "features"),
+    ],
+)
+def test_a_predictor_that_does_not_fit_is_refused_before_samples_are_paid_for(
+    tmp_path, section, key
+):
+    file = tmp_path / "study.yaml"
+    file.write_text(
+        "name: wrong\nspace: [{use: skipnet}]\n"
+        "evaluators: [{use: params}, {use: nn_degree}, {use: tabular, path: t.csv, "
+        "keys: {net.width: width}, metrics: {error: {column: error}}}]\n"
+        "objectives: [minimize: error, minimize: params]\nbudget: 20\n"
+        f"surrogate: {section}\n"
+    )
+    (tmp_path / "t.csv").write_text("width,error\n1,0.5\n2,0.3\n")
+    with pytest.raises(StudyFileError, match=f"surrogate.{key}") as refused:
+        load(file)
+    assert "study.yaml:6" in str(refused.value)
