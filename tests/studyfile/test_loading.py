@@ -381,7 +381,7 @@ def test_a_predictor_that_does_not_fit_is_refused_before_samples_are_paid_for(
         "evaluators: [{use: params}, {use: nn_degree}, {use: tabular, path: t.csv, "
         "keys: {net.width: width}, metrics: {error: {column: error}}}]\n"
         "objectives: [minimize: error, minimize: params]\nbudget: 20\n"
-        f"surrogate: {section}\n"
+        f"surrogate: {{predictor: {{use: random_forest}}, {section}}}\n"
     )
     (tmp_path / "t.csv").write_text("width,error\n1,0.5\n2,0.3\n")
     with pytest.raises(StudyFileError, match=f"surrogate.{key}") as refused:
