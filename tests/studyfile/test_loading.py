@@ -365,11 +365,8 @@ def test_an_evaluator_that_cannot_read_the_space_says_so_before_anything_runs(tm
 @pytest.mark.parametrize(
     ("section", "key"),
     [
-        (
-            "{predicts: accuracy, predictor: {use: random_forest}, features: [nn_degree]}",
-            "predicts",
-        ),
-        ("{predicts: error, predictor: {use: random_forest}, features: [nn_degre]}", "features"),
+        ("predicts: accuracy, features: [nn_degree]", "predicts"),
+        ("predicts: error, features: [nn_degre]", "features"),
     ],
 )
 def test_a_predictor_that_does_not_fit_is_refused_before_samples_are_paid_for(
