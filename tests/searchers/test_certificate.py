@@ -13,7 +13,15 @@ from hypothesis.extra.numpy import arrays
 
 from hwnas.problem import nondominated
 from hwnas.searchers.greybox import GreyBox
-from hwnas.searchers.greybox.certificate import OPTIMISM, TREND, Designs, enough, remaining
+from hwnas.searchers.greybox.certificate import (
+    CREEP,
+    OPTIMISM,
+    TREND,
+    Designs,
+    begun,
+    enough,
+    remaining,
+)
 from hwnas.searchers.greybox.volume import Volume
 from hwnas.testing.toys import exact_front, joint
 from hwnas.yardstick import Yardstick
@@ -35,11 +43,22 @@ def volume(free=0, uncertain=1, points=512):
 
 def test_with_one_objective_it_is_arithmetic():
     # Reached 0.5 of the box, 0.1 of it in the second half; a candidate may add 0.1.
-    found = remaining(volume(), ahead([0.8, 0.6, 0.5, 0.7]), ahead([0.4, 0.45]), 2, NONE, NONE)
+    found = remaining(volume(), ahead([0.8, 0.6, 0.5, 0.7]), ahead([0.4, 0.45]), 0, 2, NONE, NONE)
     assert found == pytest.approx((0.1 + TREND * 0.1) / 0.5)
 
 
-def test_it_is_the_gain_of_the_optimistic_front_and_twice_the_gain_of_the_second_half():
+def test_a_search_that_stands_still_is_not_taken_for_one_that_is_done():
+    """Nothing is to be had and nothing came late, but much came since the first evaluation."""
+    losses = [0.75, 0.5, 0.6, 0.7]
+    found = [
+        remaining(volume(), ahead(losses), ahead([0.55]), early, 2, NONE, NONE)
+        for early in (0, 1, 2)
+    ]
+    assert found == pytest.approx([CREEP, CREEP * 0.25 / 0.5, 0.0])
+
+
+@pytest.mark.parametrize(("early", "half", "counts"), [(2, 4, "late"), (1, 9, "since")])
+def test_it_is_the_gain_of_the_optimistic_front_and_what_was_gained_so_far(early, half, counts):
     """Against exact hypervolumes, with an inner front in one free objective."""
     rng = np.random.default_rng(4)
     fronts = [np.sort(rng.uniform(0.05, 0.9, 5))[:, None] for _ in range(7)]
@@ -62,11 +81,15 @@ def test_it_is_the_gain_of_the_optimistic_front_and_twice_the_gain_of_the_second
 
     reached = volume_of(front)
     hope = volume_of(np.concatenate([front, whole(hoped, 30)])) - reached
-    late = reached - volume_of(whole(measured, 6))
+    since = reached - volume_of(whole(measured, early))
+    late = reached - volume_of(whole(measured, half))
     assert hope > 0.05 * reached
-    assert late > 0.05 * reached
-    found = remaining(volume(1, 1, points=4096), measured, hoped, 6, np.zeros(1), np.ones(1))
-    assert found == pytest.approx((hope + TREND * late) / reached, rel=1e-2)
+    assert (TREND * late > CREEP * since) is (counts == "late")
+    unseen = TREND * late if counts == "late" else CREEP * since
+    assert unseen > 0.05 * reached
+    box = np.zeros(1), np.ones(1)
+    found = remaining(volume(1, 1, points=4096), measured, hoped, early, half, *box)
+    assert found == pytest.approx((hope + unseen) / reached, rel=1e-2)
 
 
 def test_decades_of_a_free_objective_are_seen_as_decades():
@@ -77,7 +100,7 @@ def test_decades_of_a_free_objective_are_seen_as_decades():
     labels, others = rng.permutation(np.repeat(np.arange(6), 2)), rng.integers(0, 6, 30)
     seen, hoped = 0.4 + 0.08 * labels[:, None], 0.36 + 0.08 * others[:, None]
     both = [
-        remaining(volume(1), Designs(f, labels, seen), Designs(f, others, hoped), 6, low, high)
+        remaining(volume(1), Designs(f, labels, seen), Designs(f, others, hoped), 1, 6, low, high)
         for f, low, high in (
             (fronts, np.array([1e-6]), np.ones(1)), (logarithms, np.array([-6.0]), np.zeros(1))
         )
@@ -88,8 +111,8 @@ def test_decades_of_a_free_objective_are_seen_as_decades():
 
 def test_nothing_is_left_where_nothing_can_be_added_and_nothing_was_of_late():
     measured = ahead([[0.2, 0.8], [0.5, 0.5], [0.8, 0.2], [0.9, 0.9]])
-    assert remaining(volume(0, 2), measured, ahead([[0.6, 0.6]]), 3, NONE, NONE) == 0.0
-    assert remaining(volume(0, 2), measured, ahead(np.empty((0, 2))), 3, NONE, NONE) == 0.0
+    assert remaining(volume(0, 2), measured, ahead([[0.6, 0.6]]), 3, 3, NONE, NONE) == 0.0
+    assert remaining(volume(0, 2), measured, ahead(np.empty((0, 2))), 3, 3, NONE, NONE) == 0.0
 
 
 losses = arrays(np.int64, (8, 2), elements=st.integers(10, 90)).map(lambda a: a / 100)
@@ -99,7 +122,7 @@ losses = arrays(np.int64, (8, 2), elements=st.integers(10, 90)).map(lambda a: a 
 @given(losses, losses, st.integers(0, 7), st.floats(0, 0.3))
 def test_it_grows_with_hope_and_with_what_came_late(measured, candidates, half, better):
     def bound(some, first):
-        return remaining(volume(0, 2), ahead(measured), ahead(some), first, NONE, NONE)
+        return remaining(volume(0, 2), ahead(measured), ahead(some), first // 2, first, NONE, NONE)
 
     found = bound(candidates, half)
     assert found is None or found >= 0
@@ -116,11 +139,12 @@ def test_the_box_of_the_caller_does_not_count(measured, candidates, factor, shif
     front = measured[nondominated(measured)]
     if (np.ptp(front, axis=0) < 0.05).any():
         return
-    plain = remaining(volume(0, 2), ahead(measured), ahead(candidates), 4, NONE, NONE)
+    plain = remaining(volume(0, 2), ahead(measured), ahead(candidates), 1, 4, NONE, NONE)
     moved = remaining(
         volume(0, 2),
         ahead(factor * measured + shift),
         ahead(factor * candidates + shift),
+        1,
         4,
         NONE,
         NONE,
@@ -146,6 +170,20 @@ def test_more_optimism_than_one_in_twenty():
 )
 def test_there_is_no_bound_before_there_is_enough_to_go_by(count, first, genes, there_is):
     assert enough(count, first, genes) is there_is
+
+
+@pytest.mark.parametrize(
+    ("count", "genes", "first", "half"),
+    [
+        (200, 8, 25, 100),
+        (500, 42, 11, 250),
+        (5_000, 42, 11, 2_500),  # longer runs than the rule was chosen by
+        (41, 42, 0, 20),
+        (30, 1, 15, 15),  # never later than the half
+    ],
+)
+def test_the_more_genes_the_longer_the_gain_that_counts(count, genes, first, half):
+    assert begun(count, genes) == (first, half)
 
 
 def steps(searcher, batch=3):

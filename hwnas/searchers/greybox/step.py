@@ -10,7 +10,7 @@ import numpy as np
 from hwnas.arrays import Bools, Floats, Ints
 from hwnas.searchers.greybox.anatomy import Anatomy
 from hwnas.searchers.greybox.belief import MANY, Belief, Early
-from hwnas.searchers.greybox.certificate import OPTIMISM, Designs, enough, remaining
+from hwnas.searchers.greybox.certificate import OPTIMISM, Designs, begun, enough, remaining
 from hwnas.searchers.greybox.describer import Describer
 from hwnas.searchers.greybox.ladder import JUDGED, Opinion, Rung
 from hwnas.searchers.greybox.ledger import Growing, Ledger
@@ -151,7 +151,7 @@ class Step:
         self._known = labels[good], targets[good][:, : self._u]
         masks = self._masks(labels)
         archived(self._volume, masks[good], self._frame, targets[good][:, : self._u])
-        self._half = int(good[: len(good) // 2].sum())
+        self._good = good
         on_front = self._volume.supports(
             masks, self._frame.scaled(np.where(finite[:, None], targets[:, : self._u], np.inf))
         )
@@ -311,13 +311,15 @@ class Step:
         if not len(some) and self._space.size() <= ENUMERABLE:
             return 0.0
         genes = sum(len(gene.choices) > 1 for gene in self._space.genes)
-        if not enough(len(self._ledger), len(prepared.first), genes):
+        count = len(self._ledger)
+        if not enough(count, len(prepared.first), genes):
             return None
+        early, half = (int(self._good[:first].sum()) for first in begun(count, genes))
         measured = self._reaching(self._known[0], self._frame.scaled(self._known[1]))
         labels = self._anatomy.fronts.labels(some.rows)
         hoped = self._reaching(labels, some.optimistic(OPTIMISM))
         low, high = prepared.masks.low, prepared.masks.high
-        return remaining(prepared.volume, measured, hoped, self._half, low, high)
+        return remaining(prepared.volume, measured, hoped, early, half, low, high)
 
     def _reaching(self, labels: Ints, ahead: Floats) -> Designs:
         which, place = np.unique(labels, return_inverse=True)
