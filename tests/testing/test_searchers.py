@@ -14,6 +14,7 @@ from hwnas.testing import SearcherSubject, run, searcher_checks
 from hwnas.testing.toys import PROBLEMS, exact_front
 
 CHECKS = {check.name: check for check in searcher_checks()}
+FIDELITIES = "lower fidelities are asked for rightly"
 
 
 class Refusing(RandomSearch):
@@ -198,6 +199,28 @@ PLAIN, TINY, JOINT = " [plain]", " [tiny]", " [joint]"
 GENOMES, NEW = "asks are genomes" + PLAIN, "asks are new"
 FOREIGN = "learns rows it never asked for"
 
+
+class WantsWhatNobodyHas(RandomSearch):
+    """Asks for a fidelity that the problem does not offer."""
+
+    def fidelity_of(self, proposed):
+        return np.full(len(proposed), 0.3)
+
+
+class NeverMeasuresWhole(RandomSearch):
+    """Is content with the cheapest fidelity."""
+
+    def fidelity_of(self, proposed):
+        return np.full(len(proposed), self.problem.fidelities[0])
+
+
+class DraftsByPlace(RandomSearch):
+    """The fidelity of a design depends on where it stands."""
+
+    def fidelity_of(self, proposed):
+        return np.where(np.arange(len(proposed)) == 0, self.problem.fidelities[0], 1.0)
+
+
 BAD = [
     ("says what it is", type("Nameless", (RandomSearch,), {"name": ""})),
     ("says what it is", type("Batchless", (RandomSearch,), {"batch": 0})),
@@ -228,6 +251,9 @@ BAD = [
     ("keeps its arrays to itself" + PLAIN, Downwards),
     ("keeps its arrays to itself" + PLAIN, HoldsOn),
     ("leaves global random state alone" + PLAIN, SeedsTheWorld),
+    (FIDELITIES, WantsWhatNobodyHas),
+    (FIDELITIES, NeverMeasuresWhole),
+    (FIDELITIES, DraftsByPlace),
     ("same seed same run elsewhere",
      asking(lambda s, rows, n: shuffled(s, rows, hash("seed") % 1000))),
 ]  # fmt: skip
