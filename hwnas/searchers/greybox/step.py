@@ -30,7 +30,9 @@ _SHORT: Final = 60
 _STAGES: Final = 6
 _BOX: Final = 64
 """Outer designs whose inner fronts span the box of the free objectives."""
-_DESCENTS: Final = 12
+_DESCENTS: Final = 150
+_IN_VAIN: Final = 10
+"""Descents without a better design, after which the end of an objective is reached."""
 _DESCENDING: Final = 5
 _FIRST: Final = 300
 _EARLY: Final = 4
@@ -95,15 +97,19 @@ def _ends(sample: Ints, anatomy: Anatomy, rng: np.random.Generator) -> Ints:
     fronts = anatomy.fronts
     found = [sample[:0]]
     for j in range(len(anatomy.free)):
-        rows = sample
+        rows, least, vain = sample, np.inf, 0
         for _ in range(_DESCENTS):
             best = np.array(
                 [fronts.fronts[i].losses[:, j].min(initial=np.inf) for i in fronts.labels(rows)]
             )
             top = rows[np.argsort(best, kind="stable")[:_DESCENDING]]
+            vain = 0 if best.min() < least else vain + 1
+            least = min(least, float(best.min()))
+            if vain >= _IN_VAIN:
+                break
             children = bred(top, 4 * _DESCENDING, fronts.outer_space, rng)
             rows = np.concatenate([top, children])
-        found.append(rows[:_DESCENDING])
+        found.append(top)
     return np.concatenate(found)
 
 
