@@ -1,8 +1,10 @@
 """Sizes of a network: weights, multiply-accumulates, bit operations.
 
-Counted are convolutions and fully connected layers, dense: biases, batch normalisation, pooling and
-additions are left out, and weights that are zero are counted. All of them are sums over layers, so
-where the genes of a layer or a cell change nothing elsewhere, they are sums over genes (`terms`).
+Counted are convolutions, fully connected layers, products of activations (attention; no weights)
+and embeddings (no MACs), dense: biases, normalisation, pooling and element-wise work are left out,
+and weights that are zero are counted. Shift and adder layers have weights, but no MACs. All of them
+are sums over layers, so where the genes of a layer or a cell change nothing elsewhere, they are
+sums over genes (`terms`).
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ class _Count(Evaluator):
 
 
 class Params(_Count):
-    """Number of weights, without biases and batch normalisation: sum of K C/groups R S.
+    """Number of weights, without biases and normalisation: sum of K C/groups R S.
 
     Metrics: ``params``, unit 1, smaller is better.
     """
@@ -57,6 +59,8 @@ class Macs(_Count):
 class BitOps(_Count):
     """Bit operations of one inference: sum of MACs x weight bits x activation bits.
 
+    Where two activations are multiplied, the activation bits count twice.
+
     Metrics: ``bitops``, unit 1, smaller is better.
     """
 
@@ -66,5 +70,5 @@ class BitOps(_Count):
     def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
         """Measures a batch; see `Evaluator.evaluate`."""
         layers = designs.layers
-        bits = layers.macs * layers.weight_bits * layers.activation_bits
+        bits = layers.macs * layers.operand_bits * layers.activation_bits
         return Measurements.of(self.metrics, {"bitops": layers.total(bits)})

@@ -42,26 +42,28 @@ class Gemms(Struct):
     """Layer rows as GEMMs, ``(L,)`` each.
 
     Attributes:
-        gemms: How many there are in the row, one after the other: its groups; 0 for pooling and
-            addition, where M = N = W = 1 stand in.
-        M: Output pixels, all images.
+        gemms: How many there are in the row, one after the other: its groups, of each image where
+            two activations are multiplied; 0 for what the vector unit does, where M = N = W = 1
+            stand in.
+        M: Output pixels, all images (of one, where two activations are multiplied).
         N: Filters of one group.
         W: Elements of one window.
         C: Channels of one group.
-        plane: Input elements touched per channel, all images. Padding counts; elements that a
-            stride longer than the kernel jumps over do not.
+        plane: Input elements touched per channel, of the same images. Padding counts; elements
+            that a stride longer than the kernel jumps over do not.
         height: Input lines touched of one image.
         line: Input elements touched per line and channel.
         kernel: Lines of the kernel.
         step: Touched input lines from one output line to the next.
         image: Output pixels per line.
         lines: Output lines.
-        weight_bits: Bits of a weight.
+        weight_bits: Bits of a weight, or of the second factor.
         activation_bits: Bits of an input or output.
         sum_bits: Bits of a partial sum.
         vector_reads: Elements that the vector unit reads.
         vector_inputs: Different elements among them.
         vector_outputs: Elements that the vector unit writes.
+        vector_weights: Weights that it reads: those of embeddings that are looked up.
         vector_window: Its cycles per element.
     """
 
@@ -83,28 +85,40 @@ class Gemms(Struct):
     vector_reads: Floats
     vector_inputs: Floats
     vector_outputs: Floats
+    vector_weights: Floats
     vector_window: Floats
 
     @classmethod
     def of(cls, table: LayerTable) -> Gemms:
-        """The GEMMs of a layer table, row by row."""
-        mac = table.has_weights
+        """The GEMMs of a layer table, row by row.
+
+        Raises:
+            DesignError: A layer shifts or adds in place of multiplying: its processing elements
+                are not those of an array of multipliers.
+        """
+        _refuse_layers_without_products(table)
+        mac = table.macs > 0
+        looked_up = table.operator == int(Operator.EMBEDDING)
+        product = table.operator == int(Operator.MATMUL)
         shape = (table.N, table.P, table.Q, table.R, table.S, table.stride, table.C, table.groups)
         N, P, Q, R, S, stride, channels, groups = (c.astype(np.float64) for c in shape)
         C = channels / groups
         step = np.minimum(stride, R)
         height, line = (P - 1.0) * step + R, (Q - 1.0) * np.minimum(stride, S) + S
-        window, plane = R * S, N * height * line
+        # Each image has a second factor of its own, so it is a GEMM of its own.
+        images = np.where(product, 1.0, N)
+        window, plane = R * S, images * height * line
         # ceil(log2 W) is the number of binary digits of W - 1, which frexp gives exactly.
         growth = np.where(mac, np.frexp(np.maximum(window * C - 1.0, 0.0))[1], 0.0)
-        weight_bits = table.weight_bits.astype(np.float64)
+        weight_bits = table.operand_bits.astype(np.float64)
         activation_bits = table.activation_bits.astype(np.float64)
         two = np.where(table.operator == int(Operator.ADD), 2.0, 1.0)
         lane = np.where(mac, 0.0, 1.0)
         outputs = lane * (N * table.K * P * Q)
+        reads, inputs = outputs * window * two, lane * plane * channels * two
         return cls(
-            gemms=np.where(mac, groups, 0.0),
-            M=np.where(mac, N * P * Q, 1.0),
+            gemms=np.where(mac, groups * np.where(product, N, 1.0), 0.0),
+            M=np.where(mac, images * P * Q, 1.0),
             N=np.where(mac, table.K / groups, 1.0),
             W=np.where(mac, window * C, 1.0),
             C=C,
@@ -118,21 +132,34 @@ class Gemms(Struct):
             weight_bits=weight_bits,
             activation_bits=activation_bits,
             sum_bits=weight_bits + activation_bits + growth,
-            vector_reads=outputs * window * two,
-            vector_inputs=lane * plane * channels * two,
+            vector_reads=np.where(looked_up, N * P * Q, reads),
+            vector_inputs=np.where(looked_up, N * P * Q, inputs),
             vector_outputs=outputs,
+            vector_weights=np.where(looked_up, outputs, 0.0),
             vector_window=window,
         )
 
     def padded(self) -> Gemms:
         """The same rows and one more at the end that costs nothing."""
-        nothing = ("gemms", "vector_reads", "vector_inputs", "vector_outputs")
+        nothing = ("gemms", "vector_reads", "vector_inputs", "vector_outputs", "vector_weights")
         bits = ("weight_bits", "activation_bits", "sum_bits")
         return Gemms(
             **{
                 name: np.append(column, 0.0 if name in nothing + bits else 1.0)
                 for name, column in vars(self).items()
             }
+        )
+
+
+def _refuse_layers_without_products(table: LayerTable) -> None:
+    strange = np.flatnonzero(table.accumulations > table.macs)
+    if len(strange):
+        row = int(strange[0])
+        raise DesignError(
+            f"layer row {row} is a {Operator(int(table.operator[row])).name} layer, which a "
+            "systolic array of multipliers does not compute",
+            rule="layers that multiply, or that the vector unit computes",
+            cure="count shifts and additions of the layer table instead (LayerTable.shifts)",
         )
 
 

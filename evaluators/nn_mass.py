@@ -23,6 +23,7 @@ that numbers its cells has an NN-Mass:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -30,6 +31,10 @@ from hwnas.arrays import Floats, Ints
 from hwnas.design import Designs, LayerTable, Operator
 from hwnas.evaluation.interface import Evaluator, Expense
 from hwnas.metrics import Goal, Measurements, Metric, Reason
+
+_CONVOLUTIONS: Final = tuple(
+    int(operator) for operator in (Operator.CONVOLUTION, Operator.SHIFT, Operator.ADDER)
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +64,7 @@ class SkipCells:
         O(L log L) for ``L`` rows at worst; an addition in a cell without convolutions is left out.
         """
         key = table.design * (int(table.cell.max(initial=0)) + 1) + table.cell
-        rows = np.flatnonzero((table.operator == int(Operator.CONVOLUTION)) & (table.cell > 0))
+        rows = np.flatnonzero(np.isin(table.operator, _CONVOLUTIONS) & (table.cell > 0))
         # Stable, so the layers of a cell stay in order of execution.
         rows = rows[np.argsort(key[rows], kind="stable")]
         start = np.flatnonzero(np.diff(key[rows], prepend=-1))

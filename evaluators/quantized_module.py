@@ -30,6 +30,7 @@ from hwnas.design.graph import Graph, Join, Layer, Source
 from hwnas.design.layers import Operator
 from hwnas.errors import DesignError
 
+_TRAINED = (Operator.CONVOLUTION, Operator.LINEAR, Operator.POOL)
 _EXACT_BITS = 24
 """From here on rounding is finer than the significand of single precision, so there is none."""
 _TINY = 1e-8
@@ -280,6 +281,12 @@ class QuantizedNetwork(nn.Module):
                 raise DesignError(
                     f"layer {layer.name!r} of the graph is an addition",
                     rule="in a graph, an addition is the join of the layer that uses it",
+                )
+            if layer.operator not in _TRAINED:
+                raise DesignError(
+                    f"layer {layer.name!r} of the graph is of the kind {layer.operator.name}",
+                    rule="one of " + ", ".join(operator.name for operator in _TRAINED),
+                    cure="take the accuracy of such networks from a table or an own evaluator",
                 )
             below = any(signed[source.layer + 1] for source in layer.sources)
             self.computations.append(Computation(layer, channels, signed=below))

@@ -11,8 +11,12 @@ own and aware of every layer's bits. What is assumed, so that nobody has to gues
   activations. Narrower layers switch fewer bits (energy in proportion) but run no faster.
 * A partial sum has weight bits + activation bits + ceil(log2 W) bits. Values are packed: elements
   x bits / 8 bytes. Single-precision layers count as 32-bit integers; zeros are not skipped.
-* Pooling and addition run on a vector unit as wide as the array's columns, one element per lane
-  and cycle. They pay for memory traffic; the unit's own area and energy are left out.
+* A product of two activations is a GEMM whose second factor takes the place of the weights, in the
+  weight scratchpad, with activation bits; every group of every image has one of its own. An array
+  has multipliers for it: activation bits times activation bits. Shift and adder layers are refused.
+* Pooling, additions, softmax, normalisation and the like run on a vector unit as wide as the
+  array's columns, one element per lane and cycle; so do embeddings, of which the rows that are
+  looked up are moved. They pay for memory traffic; the unit's own area and energy are left out.
 * Area is that of array and scratchpads; wires, control and the DRAM interface are left out.
 """
 
@@ -148,7 +152,8 @@ class Systolic(Evaluator):
         """Measures a batch; see `Evaluator.evaluate`.
 
         Raises:
-            DesignError: The designs lack networks or systolic arrays.
+            DesignError: The designs lack networks or systolic arrays, or a layer shifts or adds in
+                place of multiplying.
         """
         total = self._totals(designs)
         nothing = np.zeros(len(designs))

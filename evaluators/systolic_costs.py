@@ -26,7 +26,7 @@ class LayerCosts:
     """What each layer row costs, ``float64 (L,)`` each, in the order of the layer table.
 
     Attributes:
-        gemms: GEMMs that the row consists of: its groups; 0 for pooling and addition.
+        gemms: GEMMs that the row consists of: its groups; 0 for what the vector unit does.
         macs: Multiply-accumulates.
         cycles: Clock cycles without stalls, counted from 1.
         pes: Processing elements of the row's array.
@@ -97,10 +97,10 @@ def cost_of(g: Gemms, a: Arrays, dataflow: str, costs: Technology, overlap: floa
     results = g.gemms * g.M * g.N + g.vector_outputs
     cycles = g.gemms * gemm.cycles + np.ceil(g.vector_outputs / a.columns) * g.vector_window
     sram_ifmap = g.gemms * gemm.sram_ifmap + g.vector_reads
-    sram_filter = g.gemms * gemm.sram_filter
+    sram_filter = g.gemms * gemm.sram_filter + g.vector_weights
 
     ifmap_bits = (g.gemms * gemm.dram_ifmap + g.vector_inputs) * g.activation_bits
-    filter_bits = g.gemms * gemm.dram_filter * g.weight_bits
+    filter_bits = (g.gemms * gemm.dram_filter + g.vector_weights) * g.weight_bits
     result_bits = results * g.activation_bits
     spilled_bits = g.gemms * gemm.spilled * g.sum_bits
     returned_bits = g.gemms * gemm.returned * g.sum_bits
@@ -166,7 +166,8 @@ def layer_costs(
         One value per row, in their order.
 
     Raises:
-        DesignError: A parameter is missing, or a dataflow is unknown.
+        DesignError: A parameter is missing, a dataflow is unknown, or a layer shifts or adds in
+            place of multiplying.
     """
     numbers, flows = numbers_of(accelerators), flows_of(accelerators)
     gemms = Gemms.of(layers)

@@ -22,6 +22,7 @@ _EXTRA_OF_MODULE: Final = {
     "xgboost": "xgboost",
     "optuna_dashboard": "dashboard",
     "pyarrow": "table",
+    "onnx": "onnx",
 }
 
 

@@ -10,6 +10,7 @@ from hwnas import BitsPerCell, SkipNet, SystolicArray, plugins
 from hwnas.design import (
     BitsPerLayer,
     FixedNetwork,
+    ImportedNetwork,
     NASBench201,
     NASBenchMacro,
     UniformBits,
@@ -55,6 +56,7 @@ SPACES = {
     "nas_bench_201": NASBench201(),
     "nas_bench_macro": NASBenchMacro(),
     "fixed_network": FixedNetwork(),
+    "imported_network": ImportedNetwork.of(FixedNetwork("bert_small").table, "mine"),
     "uniform_bits": UniformBits(),
     "bits_per_layer": BitsPerLayer(),
     "joint": JOINT,

@@ -20,7 +20,18 @@ import predictors
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("hwnas", "evaluators", "predictors")
-HEAVY = ("torch", "xgboost", "optuna", "pymoo", "plotly", "pandas", "sklearn", "scipy", "moocore")
+HEAVY = (
+    "torch",
+    "onnx",
+    "xgboost",
+    "optuna",
+    "pymoo",
+    "plotly",
+    "pandas",
+    "sklearn",
+    "scipy",
+    "moocore",
+)
 
 
 @pytest.fixture(scope="module")

@@ -88,7 +88,12 @@ def test_a_plugin_that_cannot_be_imported(monkeypatch):
 
 @pytest.mark.parametrize(
     ("module", "extra"),
-    [("torch", "torch"), ("xgboost", "xgboost"), ("optuna_dashboard", "dashboard")],
+    [
+        ("torch", "torch"),
+        ("xgboost", "xgboost"),
+        ("optuna_dashboard", "dashboard"),
+        ("onnx", "onnx"),
+    ],
 )
 def test_a_missing_extra_is_named(monkeypatch, module, extra):
     class Absent(EntryPoint):

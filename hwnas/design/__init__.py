@@ -5,9 +5,12 @@ from hwnas.design.bits_per_layer import BitsPerLayer
 from hwnas.design.designs import Design, Designs
 from hwnas.design.fixed_network import FixedNetwork
 from hwnas.design.graph import Graph, Join, Layer, Source
+from hwnas.design.imported_network import ImportedNetwork
 from hwnas.design.layers import FLOAT_BITS, LayerTable, Operator
 from hwnas.design.nas_bench_201 import NASBench201
 from hwnas.design.nas_bench_macro import NASBenchMacro
+from hwnas.design.outside.onnx_file import from_onnx
+from hwnas.design.outside.torch_module import from_torch
 from hwnas.design.parts import AcceleratorTemplate, NetworkFamily, QuantizationPolicy
 from hwnas.design.skipnet import SkipNet
 from hwnas.design.systolic_array import SystolicArray
@@ -22,6 +25,7 @@ __all__ = [
     "Designs",
     "FixedNetwork",
     "Graph",
+    "ImportedNetwork",
     "Join",
     "Layer",
     "LayerTable",
@@ -34,4 +38,6 @@ __all__ = [
     "Source",
     "SystolicArray",
     "UniformBits",
+    "from_onnx",
+    "from_torch",
 ]

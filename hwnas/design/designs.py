@@ -100,7 +100,8 @@ class Designs:
     def layers(self) -> LayerTable:
         """All layers of all designs, at the policy's bit widths.
 
-        Without a quantization part every layer is single precision.
+        Without a quantization part every layer has the bits that its family gives it, which is
+        single precision unless a network was imported with others.
 
         Raises:
             DesignError: The space has no network family.

@@ -2,146 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import ClassVar, Final
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
-import numpy as np
-
-from hwnas.arrays import Choice, Columns
-from hwnas.design.candidates import ALWAYS, CandidateRows, inverted_residual
-from hwnas.design.graph import Graph
-from hwnas.design.layers import LayerTable, Operator
-from hwnas.design.parts import NetworkFamily
-from hwnas.errors import DesignError, SpaceError, nearest
-from hwnas.space import Gene
-
-_Row = dict[str, int]
+from hwnas.design.layers import LayerTable
+from hwnas.design.networks import NETWORKS
+from hwnas.design.one_network import OneNetwork, digest
+from hwnas.design.outside.onnx_file import from_onnx
+from hwnas.design.rows import table_of
+from hwnas.errors import SpaceError, nearest
 
 
 @dataclass(frozen=True)
-class FixedNetwork(NetworkFamily):
-    """One well-known network for images of 224 x 224 and 1,000 classes.
+class FixedNetwork(OneNetwork):
+    """One well-known network as it is, or the network of an ONNX file.
 
-    Every layer with weights is a cell of its own, numbered from 1 to `depth` in order of execution
-    (see `BitsPerLayer`); poolings and additions belong to the cell of the layer before.
+    The well-known ones are ``resnet18``, ``resnet50``, ``mobilenet_v2``, ``mobilenet_v3_large``,
+    ``mobilenet_v3_small``, ``efficientnet_b0`` and ``vit_tiny`` (images of 224 x 224, 1,000
+    classes), and ``bert_small`` (128 tokens). Each layer with weights can have bits of its own, see
+    `BitsPerLayer` and `depth`.
+
+    A file is read once, on construction. Its network's only gene carries a digest of the layers, so
+    a study does not go on with a file that was changed in between.
 
     Attributes:
-        network: ``resnet18`` or ``mobilenet_v2``.
+        network: One of the names above; the file's stem where a file is given.
+        file: An ONNX file, see `from_onnx`.
+        unknown: What to do about its operators that are not known: ``error`` or ``skip``.
+        sizes: What to take for the sizes that the file leaves open, by their names.
+
+    Raises:
+        SpaceError: There is no such network, or both a network and a file are given.
+        DesignError: The file cannot be read, see `from_onnx`.
+        MissingExtraError: The package onnx is not installed.
     """
 
     network: str = "resnet18"
+    file: Path | None = None
+    unknown: Literal["error", "skip"] = "error"
+    sizes: Mapping[str, int] | None = None
+    _table: LayerTable = field(init=False, repr=False, compare=False)
+    _label: str = field(init=False, repr=False)
 
     name: ClassVar[str] = "fixed_network"
 
     def __post_init__(self) -> None:
-        if self.network not in NETWORKS:
-            raise SpaceError(
-                f"fixed_network has no network {self.network!r}",
-                rule="one of " + ", ".join(NETWORKS),
-                given=repr(self.network),
-                cure=nearest(self.network, NETWORKS),
-            )
+        if self.file is None:
+            if self.network not in NETWORKS:
+                raise SpaceError(
+                    f"fixed_network has no network {self.network!r}",
+                    rule="one of " + ", ".join(NETWORKS),
+                    given=repr(self.network),
+                    cure=nearest(self.network, NETWORKS),
+                )
+            table, label = _known(self.network), self.network
+        else:
+            file = Path(self.file)
+            if self.network not in (type(self).network, file.stem):
+                raise SpaceError(
+                    "fixed_network cannot have a network and a file",
+                    rule="one of them",
+                    given=f"network {self.network!r}, file {file}",
+                    cure="leave out network",
+                )
+            table = from_onnx(file, unknown=self.unknown, sizes=self.sizes)
+            label = f"{file.stem}-{digest(table)}"
+            object.__setattr__(self, "file", file)
+            object.__setattr__(self, "network", file.stem)
+        object.__setattr__(self, "_table", table)
+        object.__setattr__(self, "_label", label)
 
     @property
-    def depth(self) -> int:
-        """The number of layers with weights."""
-        return int(self.layers({}, 1).cell.max())
+    def label(self) -> str:
+        """The network's name; with a digest of its layers if it comes from a file."""
+        return self._label
 
-    def genes(self) -> tuple[Gene, ...]:
-        """``net.network``, of one choice: a part of the genome needs a gene to be projected on."""
-        return (Gene("net.network", (self.network,), ordered=False),)
+    @property
+    def table(self) -> LayerTable:
+        """The layers of one design; single precision unless the file says otherwise."""
+        return self._table
 
-    def layers(self, columns: Columns, n: int) -> LayerTable:
-        """The layers, ``n`` times, at single precision; see `NetworkFamily.layers`."""
-        return _rows(self.network).table(np.ones((n, 1), dtype=np.bool_))
-
-    def graph(self, config: Mapping[str, Choice]) -> Graph:
-        """Not available.
-
-        Raises:
-            DesignError: Always: a `Graph` has no padded pooling, and no sum that several layers
-                draw on.
-        """
-        raise DesignError(
-            f"{self.network} cannot be built as a graph",
-            rule="pooling has no padding, and a sum of layers is drawn on by one layer only",
-            cure="take its accuracy from a table, or train networks of skipnet",
-        )
-
-
-def _resnet18() -> Iterator[_Row]:
-    """ResNet-18: He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016.
-
-    Table 1 there; where a stage changes the width, the shortcut is a 1x1 convolution.
-    """
-    yield _convolution(3, 64, 112, 7, stride=2)
-    yield {**_convolution(64, 64, 56, 3, stride=2), "operator": Operator.POOL}
-    before = 64
-    for width, image in ((64, 56), (128, 28), (256, 14), (512, 7)):
-        for _ in range(2):
-            stride = width // before
-            yield _convolution(before, width, image, 3, stride=stride)
-            yield _convolution(width, width, image, 3)
-            if before != width:
-                yield _convolution(before, width, image, 1, stride=stride)
-            yield {**_convolution(width, width, image, 1), "operator": Operator.ADD}
-            before = width
-    yield from _head(before, 7)
-
-
-def _mobilenet_v2() -> Iterator[_Row]:
-    """MobileNetV2: Sandler, Howard, Zhu, Zhmoginov, Chen, CVPR 2018.
-
-    Table 2 of "MobileNetV2: Inverted residuals and linear bottlenecks": expansion, width,
-    repetitions and stride of each stage.
-    """
-    yield _convolution(3, 32, 112, 3, stride=2)
-    before, image = 32, 112
-    for expansion, width, repetitions, first in (
-        (1, 16, 1, 1),
-        (6, 24, 2, 2),
-        (6, 32, 3, 2),
-        (6, 64, 4, 2),
-        (6, 96, 3, 1),
-        (6, 160, 3, 2),
-        (6, 320, 1, 1),
-    ):
-        image //= first
-        for repetition in range(repetitions):
-            stride = first if repetition == 0 else 1
-            yield from inverted_residual(
-                before, width, image, kernel=3, stride=stride, expansion=expansion
-            )
-            before = width
-    yield _convolution(before, 1280, image, 1)
-    yield from _head(1280, image)
-
-
-def _convolution(C: int, K: int, image: int, kernel: int, *, stride: int = 1) -> _Row:
-    return {"C": C, "K": K, "P": image, "Q": image, "R": kernel, "S": kernel, "stride": stride}
-
-
-def _head(width: int, image: int) -> Iterator[_Row]:
-    """Global average pooling and the classifier."""
-    yield {"C": width, "K": width, "R": image, "S": image, "operator": Operator.POOL}
-    yield {"C": width, "K": 1000, "operator": Operator.LINEAR}
-
-
-NETWORKS: Final[Mapping[str, Callable[[], Iterator[_Row]]]] = {
-    "resnet18": _resnet18,
-    "mobilenet_v2": _mobilenet_v2,
-}
-"""The networks by name, each as the rows of its layer table."""
+    def options(self) -> dict[str, Any]:
+        """Network and file, and how it is read; see `hwnas.space.Part.options`."""
+        sizes = None if self.sizes is None else dict(self.sizes)
+        file = None if self.file is None else str(self.file)
+        return {"network": self.network, "file": file, "unknown": self.unknown, "sizes": sizes}
 
 
 @lru_cache(maxsize=len(NETWORKS))
-def _rows(network: str) -> CandidateRows:
-    rows = CandidateRows()
-    cell = 0
-    for row in NETWORKS[network]():
-        if row.get("operator", Operator.CONVOLUTION) in (Operator.CONVOLUTION, Operator.LINEAR):
-            cell += 1
-        rows.add(ALWAYS, **row, cell=cell)
-    return rows
+def _known(network: str) -> LayerTable:
+    return table_of(NETWORKS[network]())

@@ -21,21 +21,46 @@ class Operator(IntEnum):
     CONVOLUTION = 0
     """Also grouped and depthwise convolution (``groups``)."""
     LINEAR = 1
-    """Fully connected: P = Q = R = S = 1."""
+    """Fully connected, R = S = 1: a vector (P = Q = 1), or each of P tokens by itself."""
     POOL = 2
-    """Pooling over R x S windows: no MACs."""
+    """Pooling over R x S windows, the whole image for global pooling: no MACs."""
     ADD = 3
-    """Element-wise addition of a second input: no MACs."""
+    """Element-wise function of two inputs of one size, such as their sum: no MACs."""
+    MATMUL = 4
+    """Product of two activations per group: (P Q x C/groups) times (C/groups x K/groups).
+
+    R = S = stride = 1. Attention with h heads of width d and T tokens has groups = h and P = T; its
+    scores have C = h d and K = h T, its values C = h T and K = h d.
+    """
+    ELEMENTWISE = 5
+    """Work on one input that costs its traffic alone, K = C: softmax, normalisation, scaling."""
+    EMBEDDING = 6
+    """P Q rows looked up in a table of C rows with K weights each: no MACs."""
+    SHIFT = 7
+    """A convolution whose weights are powers of two: a shift in place of each product."""
+    ADDER = 8
+    """A convolution with |x - w| in place of each product: additions alone."""
 
 
-_WITH_WEIGHTS: Final = (int(Operator.CONVOLUTION), int(Operator.LINEAR))
+def _codes(*operators: Operator) -> tuple[int, ...]:
+    return tuple(int(operator) for operator in operators)
+
+
+_MULTIPLYING: Final = _codes(Operator.CONVOLUTION, Operator.LINEAR, Operator.MATMUL)
+_ACCUMULATING: Final = (*_MULTIPLYING, *_codes(Operator.SHIFT, Operator.ADDER))
+_WITH_WEIGHTS: Final = _codes(
+    Operator.CONVOLUTION, Operator.LINEAR, Operator.EMBEDDING, Operator.SHIFT, Operator.ADDER
+)
 
 
 @dataclass(frozen=True, eq=False)
 class LayerTable:
     """A struct of arrays with ``L`` rows, sorted by design and, within, in order of execution.
 
-    The first axis is the layer row; per-design sums are one `np.bincount` over `design`.
+    The first axis is the layer row; per-design sums are one `np.bincount` over `design`. What is
+    computed while a layer's results are written has no row: biases, batch normalisation, and
+    activation functions of one element. Shift and adder layers are those of You et al.,
+    "ShiftAddNet: a hardware-inspired deep network", NeurIPS 2020.
 
     Attributes:
         n: Number of designs (a design may have no row).
@@ -44,7 +69,7 @@ class LayerTable:
         N: Batch size.
         K: Output channels (all groups together).
         C: Input channels (all groups together).
-        P: Output height.
+        P: Output height; tokens of a sequence.
         Q: Output width.
         R: Kernel height.
         S: Kernel width.
@@ -77,14 +102,42 @@ class LayerTable:
         return len(self.design)
 
     @property
-    def macs(self) -> Ints:
-        """Multiply-accumulates per row, dense, ``(L,)``: N K C/groups P Q R S, or 0."""
+    def accumulations(self) -> Ints:
+        """Terms that are summed up per row, dense, ``(L,)``: N K C/groups P Q R S.
+
+        They are products, or what is in place of them (SHIFT, ADDER); 0 for all other operators.
+        """
         dense = self.N * self.K * (self.C // self.groups) * self.P * self.Q * self.R * self.S
-        return np.where(self.has_weights, dense, 0)
+        return np.where(np.isin(self.operator, _ACCUMULATING), dense, 0)
+
+    @property
+    def macs(self) -> Ints:
+        """Multiply-accumulates per row, dense, ``(L,)``: N K C/groups P Q R S.
+
+        Of CONVOLUTION, LINEAR and MATMUL; 0 for all others, also for SHIFT and ADDER.
+        """
+        return np.where(np.isin(self.operator, _MULTIPLYING), self.accumulations, 0)
+
+    @property
+    def shifts(self) -> Ints:
+        """Shifts in place of products per row, ``(L,)``: the accumulations of SHIFT."""
+        return np.where(self.operator == int(Operator.SHIFT), self.accumulations, 0)
+
+    @property
+    def additions(self) -> Ints:
+        """Additions in place of MACs per row, ``(L,)``.
+
+        Per accumulation one of SHIFT (the sum), two of ADDER (difference and sum).
+        """
+        each = np.where(self.operator == int(Operator.ADDER), 2, 1)
+        return (self.accumulations - self.macs) * each
 
     @property
     def weights(self) -> Ints:
-        """Weights per row, dense and without biases, ``(L,)``: K C/groups R S."""
+        """Weights per row, dense and without biases, ``(L,)``: K C/groups R S.
+
+        Of all operators that have weights (see `has_weights`); the whole table of EMBEDDING.
+        """
         dense = self.K * (self.C // self.groups) * self.R * self.S
         return np.where(self.has_weights, dense, 0)
 
@@ -93,23 +146,37 @@ class LayerTable:
         """Input activations that the kernel touches, per row, ``(L,)``.
 
         Height and width are (P-1) stride + R and (Q-1) stride + S: padding counts, as the array
-        sees it. An addition has two inputs.
+        sees it. With them it is N C height width; ADD has twice as many. MATMUL has
+        N (C P Q + K C/groups), both factors, and EMBEDDING N P Q, the numbers of the rows.
         """
         height = (self.P - 1) * self.stride + self.R
         width = (self.Q - 1) * self.stride + self.S
         one: Ints = self.N * self.C * height * width
         sources: Ints = np.where(self.operator == int(Operator.ADD), 2, 1)
-        return one * sources
+        second = self.N * self.K * (self.C // self.groups)
+        all_of_them = one * sources + np.where(self.operator == int(Operator.MATMUL), second, 0)
+        embedding = self.operator == int(Operator.EMBEDDING)
+        return np.where(embedding, self.N * self.P * self.Q, all_of_them)
 
     @property
     def outputs(self) -> Ints:
-        """Output activations per row, ``(L,)``."""
+        """Output activations per row, ``(L,)``: N K P Q."""
         return self.N * self.K * self.P * self.Q
 
     @property
     def has_weights(self) -> Bools:
-        """``bool (L,)``: convolutions and fully connected layers."""
+        """``bool (L,)``: CONVOLUTION, LINEAR, EMBEDDING, SHIFT and ADDER."""
         return np.isin(self.operator, _WITH_WEIGHTS)
+
+    @property
+    def operand_bits(self) -> Ints:
+        """Bits of what inputs are multiplied with, ``(L,)``.
+
+        The weight bits; the activation bits for MATMUL, whose second factor is an activation.
+        """
+        return np.where(
+            self.operator == int(Operator.MATMUL), self.activation_bits, self.weight_bits
+        )
 
     def total(self, values: Floats | Ints) -> Floats:
         """Sums one value per row over the rows of each design.

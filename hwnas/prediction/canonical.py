@@ -185,7 +185,7 @@ _STATISTICS: Final = (
 def _statistics(family: NetworkFamily, designs: Designs) -> Floats:
     """Statistics of the layers of ``n`` networks, ``(n, 9)``; means are weighted by MACs."""
     table = family.layers(designs.columns, len(designs))
-    macs = table.macs.astype(np.float64)
+    macs = table.accumulations.astype(np.float64)  # where shifts replace products, these
     total = np.maximum(table.total(macs), 1.0)
     widest = np.ones(table.n, dtype=np.int64)
     np.maximum.at(widest, table.design, table.K)

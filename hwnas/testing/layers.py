@@ -20,6 +20,8 @@ from hwnas.errors import DesignError
 from hwnas.testing.check import nothing_to_check, require
 
 _GRAPHS = 16
+_MULTIPLYING: Final = (int(Operator.CONVOLUTION), int(Operator.LINEAR), int(Operator.MATMUL))
+_AS_WIDE: Final = (int(Operator.POOL), int(Operator.ADD), int(Operator.ELEMENTWISE))
 _COUNTS: Final = ("N", "K", "C", "P", "Q", "R", "S", "stride", "groups")
 
 
@@ -63,16 +65,20 @@ def layer_rows_make_sense(designs: Designs) -> None:
 
 
 def layer_rows_have_work(designs: Designs) -> None:
-    """Groups divide the channels; rows with weights have MACs and the others none."""
+    """Groups divide the channels; operators that multiply have MACs and the others none."""
     table = _table(designs)
     require((table.C % table.groups == 0).all(), "C is not a multiple of groups somewhere")
     require((table.K % table.groups == 0).all(), "K is not a multiple of groups somewhere")
-    working = np.isin(table.operator, (int(Operator.CONVOLUTION), int(Operator.LINEAR)))
-    require((table.macs[working] > 0).all(), "a convolution or linear layer has no MACs")
-    require((table.macs[~working] == 0).all(), "a pooling or an addition has MACs")
-    linear = table.operator == int(Operator.LINEAR)
-    for name in ("P", "Q", "R", "S"):
-        require((getattr(table, name)[linear] == 1).all(), f"a linear layer has {name} != 1")
+    working = np.isin(table.operator, _MULTIPLYING)
+    require((table.macs[working] > 0).all(), "a layer that multiplies has no MACs")
+    require((table.macs[~working] == 0).all(), "a layer that does not multiply has MACs")
+    for operator in (Operator.LINEAR, Operator.MATMUL, Operator.ELEMENTWISE, Operator.EMBEDDING):
+        rows = table.operator == int(operator)
+        for name in ("R", "S", "stride"):
+            values = getattr(table, name)[rows]
+            require((values == 1).all(), f"a layer of the kind {operator.name} has {name} != 1")
+    alike = np.isin(table.operator, _AS_WIDE)
+    require((table.C == table.K)[alike].all(), "a layer has as many outputs as inputs, but K != C")
 
 
 def layer_rows_do_not_depend_on_the_batch(designs: Designs) -> None:

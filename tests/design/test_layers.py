@@ -19,7 +19,7 @@ def tables(draw):
     design = np.repeat(np.arange(len(counts)), counts)
     rng = np.random.default_rng(draw(st.integers(0, 999)))
     columns = {name: rng.integers(1, 9, len(design)) for name in ("K", "C", "P", "Q", "R", "S")}
-    columns["operator"] = rng.integers(0, 4, len(design))
+    columns["operator"] = rng.integers(0, len(Operator), len(design))
     return LayerTable.of(len(counts), design, **columns)
 
 
@@ -96,8 +96,46 @@ def test_other_bits_leave_the_rest_alone():
     np.testing.assert_array_equal(changed.macs, table.macs)
 
 
+# macs, weights, shifts, additions of a layer with C = 2, K = 4 and P = 3.
+COUNTS = {
+    Operator.CONVOLUTION: (24, 8, 0, 0),
+    Operator.LINEAR: (24, 8, 0, 0),
+    Operator.POOL: (0, 0, 0, 0),
+    Operator.ADD: (0, 0, 0, 0),
+    Operator.MATMUL: (24, 0, 0, 0),
+    Operator.ELEMENTWISE: (0, 0, 0, 0),
+    Operator.EMBEDDING: (0, 8, 0, 0),
+    Operator.SHIFT: (0, 8, 24, 24),
+    Operator.ADDER: (0, 8, 0, 48),
+}
+
+
 @pytest.mark.parametrize("operator", list(Operator))
-def test_only_layers_with_weights_multiply(operator):
-    table = LayerTable.of(1, np.array([0]), K=4, C=2, operator=int(operator))
-    expected = 8 if operator in (Operator.CONVOLUTION, Operator.LINEAR) else 0
-    assert (table.macs.tolist(), table.weights.tolist()) == ([expected], [expected])
+def test_what_each_operator_counts(operator):
+    table = LayerTable.of(1, np.array([0]), K=4, C=2, P=3, operator=int(operator))
+    found = (table.macs, table.weights, table.shifts, table.additions)
+    assert tuple(int(column[0]) for column in found) == COUNTS[operator]
+    assert bool(table.has_weights[0]) == (COUNTS[operator][1] > 0)
+
+
+def test_attention_by_hand():
+    """Two images, 3 heads of width 4, 5 tokens: scores, then values, in loops."""
+    N, heads, width, tokens = 2, 3, 4, 5
+    table = LayerTable.of(
+        1, np.array([0, 0]), operator=int(Operator.MATMUL), N=N, P=tokens, groups=heads,
+        C=np.array([heads * width, heads * tokens]), K=np.array([heads * tokens, heads * width]),
+        weight_bits=3, activation_bits=6,
+    )  # fmt: skip
+    macs = sum(1 for _ in np.ndindex(N, heads, tokens, tokens, width))
+    assert table.macs.tolist() == [macs, macs]
+    queries = keys = N * heads * tokens * width
+    scores = N * heads * tokens * tokens
+    assert table.inputs.tolist() == [queries + keys, scores + keys]
+    assert table.outputs.tolist() == [scores, queries]
+    assert table.operand_bits.tolist() == [6, 6]
+    assert LayerTable.of(1, np.array([0]), K=1, C=1, weight_bits=3).operand_bits.tolist() == [3]
+
+
+def test_an_embedding_reads_the_numbers_of_its_rows():
+    table = LayerTable.of(1, np.array([0]), C=100, K=8, P=5, operator=int(Operator.EMBEDDING))
+    assert (table.inputs[0], table.outputs[0], table.weights[0]) == (5, 40, 800)

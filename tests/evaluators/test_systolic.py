@@ -9,10 +9,20 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from evaluators.counts import BitOps
 from evaluators.systolic import Systolic
 from evaluators.technology import load
 from hwnas.arrays import Floats
-from hwnas.design import BitsPerCell, Designs, LayerTable, Operator, SkipNet, SystolicArray
+from hwnas.design import (
+    BitsPerCell,
+    Designs,
+    FixedNetwork,
+    LayerTable,
+    Operator,
+    SkipNet,
+    SystolicArray,
+    UniformBits,
+)
 from hwnas.errors import DesignError, PluginError, ProblemError
 from hwnas.evaluation.interface import Expense
 from hwnas.metrics import Reason
@@ -289,3 +299,43 @@ def test_wrong_options_and_designs_are_refused() -> None:
 
 def test_technologies_are_loaded_once() -> None:
     assert Systolic().technology is load("aladdin40")
+
+
+def test_attention_needs_multipliers_for_activations() -> None:
+    """A network whose only wide factors are activations has an array as large as theirs."""
+    space = FixedNetwork("vit_tiny").space() + UniformBits((2,), (8,)).space()
+    space = space + SystolicArray(rows=(8,), columns=(8,)).space()
+    designs = batch(space, 1)
+    logic = load("aladdin40")
+    wide = logic.multiplier.area * 8 * 8
+    breakdown = Systolic().breakdown(designs)
+    assert breakdown["area"]["array"][0] > 64 * wide
+    product = designs.layers.operator == int(Operator.MATMUL)
+    assert BitOps().evaluate(designs)["bitops"][0] == (
+        designs.layers.macs[~product].sum() * 2 * 8 + designs.layers.macs[product].sum() * 8 * 8
+    )
+
+
+@pytest.mark.parametrize("network", ["vit_tiny", "bert_small", "mobilenet_v3_small"])
+def test_real_networks_cost_the_same_one_by_one_and_as_a_grid(network: str) -> None:
+    space = FixedNetwork(network).space() + UniformBits((4, 8), (4, 8)).space()
+    space = (
+        space + SystolicArray(rows=(8, 16), columns=(8, 16), dataflow=("os", "ws", "is")).space()
+    )
+    evaluator = Systolic()
+    outer = Designs(space.part("net", "quant"), space.part("net", "quant").rows())
+    inner = batch(space.part("hw"), 6)
+    grid = evaluator.against(space, inner, frozenset(("energy", "latency", "area")))
+    assert grid is not None
+    found = grid(outer)
+    rows = np.concatenate(
+        [np.repeat(outer.genomes, len(inner), 0), np.tile(inner.genomes, (len(outer), 1))], axis=1
+    )
+    single = evaluator.evaluate(Designs(space, rows))
+    for name in ("energy", "latency", "area"):
+        np.testing.assert_allclose(found.columns[name].reshape(-1), single[name], rtol=1e-9)
+    here = single.feasible
+    assert here.any()
+    table, array = Designs(space, rows).layers, Designs(space, rows).accelerators
+    peak = array["rows"] * array["columns"] * array["clock"]
+    assert (single["latency"][here] >= (table.total(table.macs) / peak)[here]).all()

@@ -273,6 +273,45 @@ def test_pooling_and_addition_pay_for_traffic_only() -> None:
     assert linear.energy[0] == convolution.energy[0] > 0
 
 
+@given(layers(), arrays)
+def test_a_product_of_activations_is_a_layer_per_image(layer: Shape, array: dict[str, Any]) -> None:
+    """Its GEMMs are those of N convolutions of one image whose weights have activation bits."""
+    layer = {**layer, "R": 1, "S": 1, "stride": 1}
+    tiny = {**array, "ifmap_sram": 3.0, "filter_sram": 2.0, "ofmap_sram": 5.0}
+    bits = {"activation_bits": 8, "weight_bits": 8}
+    for scratchpads in (array, tiny):
+        found = cost(layer, scratchpads, operator=int(Operator.MATMUL), weight_bits=2)
+        single = cost({**layer, "N": 1}, scratchpads, **bits)
+        for name in ("macs", "cycles", "sram_ifmap", "sram_filter", "sram_ofmap", "dram_ifmap",
+                     "dram_filter", "dram_ofmap", "energy_mac", "energy_sram"):  # fmt: skip
+            assert getattr(found, name)[0] == pytest.approx(layer["N"] * getattr(single, name)[0])
+    nest = Nest().visit({**layer, "N": 1}, **array)
+    many = layer["N"] * layer["groups"]
+    assert found.macs[0] == many * len(nest.macs)
+    assert found.cycles[0] == many * nest.cycles
+    assert found.gemms[0] == many
+
+
+def test_the_vector_unit_by_hand() -> None:
+    array = {"rows": 4, "columns": 3, "dataflow": "os"}
+    softmax = cost({"P": 5, "Q": 5, "C": 2, "K": 2}, array, operator=int(Operator.ELEMENTWISE))
+    assert softmax.macs[0] == softmax.dram_filter[0] == 0
+    assert softmax.cycles[0] == math.ceil(50 / 3)
+    assert (softmax.dram_ifmap[0], softmax.dram_ofmap[0]) == (50, 50)
+    # 6 rows of 10 weights of 4 bits out of a table of 1,000: only those are moved.
+    words = cost({"P": 6, "C": 1000, "K": 10}, array, operator=int(Operator.EMBEDDING))
+    assert words.macs[0] == words.energy_mac[0] == words.gemms[0] == 0
+    assert words.cycles[0] == 60 / 3
+    assert (words.dram_ifmap[0], words.dram_filter[0], words.dram_ofmap[0]) == (6, 60 / 2, 60)
+    assert (words.sram_filter[0], words.sram_ofmap[0]) == (60, 60)
+
+
+@pytest.mark.parametrize("operator", [Operator.SHIFT, Operator.ADDER])
+def test_layers_without_products_are_refused(operator: Operator) -> None:
+    with pytest.raises(DesignError, match=f"layer row 0 is a {operator.name} layer"):
+        cost({"C": 2, "K": 2}, {"rows": 4, "columns": 4, "dataflow": "ws"}, operator=int(operator))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

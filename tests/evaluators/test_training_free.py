@@ -256,6 +256,15 @@ def test_only_convolutions_in_cells_count():
         assert values[0] == values[1] == values[2]
 
 
+@pytest.mark.parametrize("operator", [Operator.SHIFT, Operator.ADDER])
+def test_layers_that_shift_or_add_are_convolutions(operator):
+    network = [conv(7, 10), conv(10, 20), conv(23, 5), conv(7, 8)]
+    others = [{**row, "operator": int(operator)} for row in network]
+    for evaluator in (NNMass(), NNDegree()):
+        values = measure(evaluator, networks(network, others))
+        assert values[0] == values[1] > 0
+
+
 def test_cells_may_take_turns():
     first, second = [conv(4, 4), conv(4, 4), conv(5, 4)], [conv(8, 8, 2), conv(8, 8, 2)]
     second.append(conv(10, 8, 2))

@@ -344,6 +344,8 @@ def test_first_weights_follow_from_the_generator_alone():
         (layer(CONVOLUTION, "crowded", 0, 0, -1, C=4, join=Join.ADD), "crowded"),
         (layer(CONVOLUTION, "one bit", 0, C=4, weight_bits=1), "one bit"),
         (layer(CONVOLUTION, "sum", 0, C=4, operator=Operator.ADD), "sum"),
+        (layer(CONVOLUTION, "scores", 0, C=4, operator=Operator.MATMUL), "scores"),
+        (layer(CONVOLUTION, "shifts", 0, C=4, operator=Operator.SHIFT), "shifts"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

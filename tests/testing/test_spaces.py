@@ -198,7 +198,7 @@ BROKEN_PARTS = [
     (SENSE, layers_changed(lambda f, t, c: replace(t, n=t.n + 1))),
     (WORK, with_column("groups", lambda g: g + 6)),
     (WORK, with_column("R", lambda r: r * 0)),
-    (WORK, with_column("P", lambda p: p + 1)),
+    (WORK, with_column("S", lambda s: s + 1)),
     (BATCH, layers_changed(_depends_on_the_batch)),
     ("sleeping genes change no layer", layers_changed(_reads_sleeping_genes)),
     (SOUND, network(graph=graph_of_some)),

@@ -1,0 +1,1 @@
+"""Networks from outside as layer tables: PyTorch modules, ONNX files."""
