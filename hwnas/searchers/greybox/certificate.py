@@ -219,12 +219,12 @@ class Box:
         return cls(low, high, logarithmic)
 
     def masks(self, volume: Volume, designs: Designs) -> Bools:
-        """See `Volume.mask`, ``bool (n, q)``."""
+        """See `Volume.masks`, ``bool (n, q)``."""
         low, high = self.low[: volume.free], self.high[: volume.free]
         which, place = np.unique(designs.labels, return_inverse=True)
         scaled = [(_seen(designs.fronts[i], self.logarithmic) - low) / (high - low) for i in which]
-        none = np.zeros((0, len(volume.points)), dtype=np.bool_)
-        return np.stack([volume.mask(front) for front in scaled])[place] if scaled else none
+        made: Bools = volume.masks(scaled)[place]
+        return made
 
     def ahead(self, designs: Designs) -> Floats:
         """Losses in the other objectives with the box at [0, 1], ``(n, u)``."""
@@ -234,5 +234,7 @@ class Box:
 
 
 def _seen(free: Floats, logarithmic: Bools) -> Floats:
+    if not logarithmic.any():
+        return free
     positive = np.maximum(free, np.finfo(np.float64).tiny)
     return np.where(logarithmic, np.log10(positive), free)
