@@ -97,7 +97,7 @@ class Subject:
             batch=model.batch,
             timeout=model.timeout,
             resolved=plan.resolved,
-            notes=_notes(plan.budget),
+            notes=_notes(plan.budget) + ((_COLD,) if plan.model.warm_start else ()),
         )
 
     def identity(self) -> dict[str, Any]:
@@ -116,6 +116,9 @@ class Subject:
             "reference": dict(self.reference),
             "batch": self.batch,
         }
+
+
+_COLD: Final = "The study's warm_start does not apply: every run begins with nothing known."
 
 
 def _notes(budget: Budget) -> tuple[str, ...]:

@@ -262,3 +262,16 @@ def test_the_files_say_what_the_record_says(small, tmp_path):
     last = [r for r in rows if r["searcher"] == "random" and int(r["evaluations"]) == 20]
     finals = [run.final for run in small["random"].runs]
     assert [float(r["relative_hypervolume"]) for r in last] == finals
+
+
+def test_a_warm_start_does_not_apply_and_that_is_said(tmp_path):
+    text = (
+        "name: warm\nspace: [{use: skipnet}]\nevaluators: [params, nn_mass]\n"
+        "objectives: [minimize: params, maximize: nn_mass]\nbudget: 8\n"
+    )
+    cold, warm = tmp_path / "cold.yaml", tmp_path / "warm.yaml"
+    cold.write_text(text)
+    warm.write_text(text + "warm_start: before.csv\n")
+    assert not Subject.of(cold).notes
+    (note,) = Subject.of(warm).notes
+    assert "warm_start does not apply" in note
