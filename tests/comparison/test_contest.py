@@ -248,8 +248,12 @@ def test_unknown_searchers_and_wrong_options_leave_nothing_behind(tmp_path):
 
 def test_a_study_with_a_predictor_is_refused(tmp_path):
     file = tmp_path / "small.yaml"
-    section = "surrogate: {predicts: nn_mass, predictor: random_forest, features: [energy]}\n"
-    file.write_text(STUDY + section)
+    (tmp_path / "table.csv").write_text("width,error\n1,0.5\n2,0.3\n")
+    metrics = "{error: {column: error}}"
+    table = f"{{use: tabular, path: table.csv, keys: {{net.width: width}}, metrics: {metrics}}}"
+    section = "surrogate: {predicts: error, predictor: random_forest, features: [energy]}\n"
+    costly = STUDY.replace("evaluators: [", f"evaluators: [{table}, ")
+    file.write_text(costly.replace("objectives: [", "objectives: [minimize: error, ") + section)
     with pytest.raises(HwnasError, match="cannot be compared"):
         compare(file, ["random"], directory=tmp_path / "c")
 
