@@ -116,13 +116,18 @@ class Systolic(Evaluator):
     some layer is infeasible.
 
     Args:
-        technology: The table of energies, areas and leakages, e.g. ``aladdin40``.
+        technology: The table of energies, areas and leakages, e.g. ``aladdin40``, or a file of
+            your own that ends in ``.json``; `hwnas list tables` shows them.
+        dram: A type of DRAM in place of the table's own, e.g. ``hbm2``, or a file.
+        node_nm: The node that the table's logic is scaled to, nm; memories are not scaled.
         overlap: Share in [0, 1] of the shorter of computing and DRAM traffic that hides behind
             the longer: 1 takes the maximum of the two per layer, 0 their sum.
 
     Raises:
-        PluginError: There is no technology of that name.
-        ProblemError: The overlap is not in [0, 1].
+        PluginError: There is no technology or DRAM of that name.
+        ProblemError: The overlap is not in [0, 1], a file of a table is not in order, or the table
+            cannot be scaled to the node.
+        UnitError: A number of a file has no unit, or one that does not fit.
     """
 
     metrics = (
@@ -136,7 +141,14 @@ class Systolic(Evaluator):
     reads = frozenset({"net", "quant", "hw"})
     expense = Expense.FREE
 
-    def __init__(self, *, technology: str = "aladdin40", overlap: float = 1.0) -> None:
+    def __init__(
+        self,
+        *,
+        technology: technologies.TableName = "aladdin40",
+        dram: technologies.TableName | None = None,
+        node_nm: float | None = None,
+        overlap: float = 1.0,
+    ) -> None:
         if not 0.0 <= overlap <= 1.0:
             raise ProblemError(
                 "systolic cannot hide that share of the DRAM traffic",
@@ -144,9 +156,9 @@ class Systolic(Evaluator):
                 rule="0 (nothing hides) to 1 (the longer of computing and traffic counts)",
                 given=repr(overlap),
             )
-        self.technology = technologies.load(technology)
+        self.technology = technologies.load(technology, dram, node_nm)
         self.overlap = float(overlap)
-        self.version = f"1+{technology}.{self.technology.version}+overlap{self.overlap:g}"
+        self.version = f"1+{self.technology.label}+overlap{self.overlap:g}"
 
     def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
         """Measures a batch; see `Evaluator.evaluate`.

@@ -1,6 +1,7 @@
 """The door for plug-ins: entry points, the same for built-in and foreign ones.
 
-Groups: ``hwnas.spaces``, ``hwnas.evaluators``, ``hwnas.predictors``, ``hwnas.searchers``.
+Groups: ``hwnas.spaces``, ``hwnas.evaluators``, ``hwnas.predictors``, ``hwnas.searchers``; and
+``hwnas.tables``, what cost models take their numbers from (see `hwnas.tables`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,13 @@ from typing import Any, Final
 
 from hwnas.errors import MissingExtraError, PluginError, nearest
 
-GROUPS: Final = ("hwnas.spaces", "hwnas.evaluators", "hwnas.predictors", "hwnas.searchers")
+GROUPS: Final = (
+    "hwnas.spaces",
+    "hwnas.evaluators",
+    "hwnas.predictors",
+    "hwnas.searchers",
+    "hwnas.tables",
+)
 
 _BESIDE_US: Final = ("evaluators", "predictors")
 

@@ -258,33 +258,15 @@ def dashboard(
 @app.command("list")
 def list_(
     kind: Annotated[
-        Optional[str], typer.Argument(help="spaces, evaluators, predictors or searchers.")
+        Optional[str],
+        typer.Argument(help="spaces, evaluators, predictors, searchers or tables."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the plug-ins that are installed, with one line each."""
-    from hwnas.cli.display import plain_console
-    from hwnas.cli.tables import describe, plugin_table
-    from hwnas.errors import PluginError, nearest
-    from hwnas.plugins import GROUPS, available
+    """List the plug-ins that are installed, with one line each, and the tables of costs."""
+    from hwnas.cli.listing import list_plugins
 
-    kinds = [group.removeprefix("hwnas.") for group in GROUPS]
-    if kind is not None and kind not in kinds:
-        raise PluginError(
-            f"there is no kind of plug-in {kind!r}",
-            rule=", ".join(kinds),
-            given=kind,
-            cure=nearest(kind, kinds),
-        )
-    groups = [f"hwnas.{k}" for k in ([kind] if kind else kinds)]
-    if as_json:
-        found = {g[6:]: {n: describe(g, n) for n in available(g)} for g in groups}
-        typer.echo(json.dumps(found, indent=1))
-        return
-    console = plain_console()
-    for group in groups:
-        console.print(plugin_table(group, available(group)))
-        console.print()
+    list_plugins(kind, as_json=as_json)
 
 
 @app.command()

@@ -152,7 +152,7 @@ def test_show_one_design(hwnas, study_file, tmp_path):
 
 def test_list_validate_schema_check(hwnas, study_file):
     listed = json.loads(hwnas("list", "--json").out)
-    assert set(listed) == {"spaces", "evaluators", "predictors", "searchers"}
+    assert set(listed) == {"spaces", "evaluators", "predictors", "searchers", "tables"}
     assert listed["searchers"]["nsga2"].startswith("Constrained NSGA-II")
     assert "did you mean 'searchers'" in hwnas("list", "searcher").err
     assert "8.451e+13 designs" in hwnas("validate", study_file).out
