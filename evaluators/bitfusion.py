@@ -40,6 +40,7 @@ import numpy as np
 from evaluators.pe import PES, brick_bits
 from hwnas.arrays import Floats
 from hwnas.design import LayerTable
+from hwnas.errors import DesignError
 
 _BYTE: Final = 8.0
 _WIDEST: Final = np.array(8.0)
@@ -49,17 +50,18 @@ _PACKED: Final = 8.0
 _BLOCK: Final = 32
 """Layers laid out at a time."""
 
-_LINES, _COLUMNS, _INPUTS, _OUTPUTS = range(4)
+_LINES, _COLUMNS = 0, 1
+"""Loops over output lines and columns; 2 and 3 are those over input and output channels."""
 _NEEDS: Final = (
     (True, True, True, False),
     (False, False, True, True),
     (True, True, False, True),
 )
 """Which of the four loops inputs, weights and sums depend on."""
-_ORDERS: Final = tuple(
-    order for order in permutations(range(4)) if order.index(_LINES) < order.index(_COLUMNS)
-)
-"""The loops from the outermost to the innermost; lines and columns may be swapped at no cost."""
+_ORDERS: Final = tuple(permutations(range(4)))
+"""The loops from the outermost to the innermost."""
+_SQUARE: Final = tuple(o for o in _ORDERS if o.index(_LINES) < o.index(_COLUMNS))
+"""All that differ where lines and columns are equally many."""
 
 
 @dataclass(frozen=True)
@@ -175,8 +177,12 @@ def fusion_costs(
 
     Returns:
         One value per row, in their order; NaN where the buffers hold no tile at all.
+
+    Raises:
+        DesignError: A layer that multiplies has more than 8 bits.
     """
     array, energies = array or FusionArray(), energies or FusionEnergies()
+    _refuse_wide_layers(layers)
     rows, inverse = np.unique(_convolutions(layers), axis=0, return_inverse=True)
     found = {field.name: np.zeros(len(rows)) for field in fields(FusionCosts)}
     busy = np.flatnonzero(rows[:, 0] > 0.0)
@@ -185,6 +191,19 @@ def fusion_costs(
         for name, column in vars(_best(_Convolutions(*rows[some].T), array, energies)).items():
             found[name][some] = column * rows[some, 0]
     return FusionCosts(**{name: column[inverse.reshape(-1)] for name, column in found.items()})
+
+
+def _refuse_wide_layers(layers: LayerTable) -> None:
+    bits = np.maximum(layers.operand_bits, layers.activation_bits)
+    wide = np.flatnonzero((layers.macs > 0) & (bits > _WIDEST))
+    if len(wide):
+        raise DesignError(
+            "a layer has more bits than Bit Fusion's units are built for",
+            where=f"layer row {int(wide[0])}",
+            rule=f"at most {int(_WIDEST)} bits for weights and activations",
+            given=f"{int(bits[wide[0]])} bits",
+            cure="quantise the network, or cost it on processing elements of evaluators.pe",
+        )
 
 
 def _convolutions(layers: LayerTable) -> Floats:
@@ -281,7 +300,7 @@ def _mappings(one: _Convolutions, array: FusionArray) -> Iterator[FusionCosts]:
     """What every tiling costs in one order of the loops after the other, ``(m, t)`` each."""
     tilings = _Tilings.of(one, array)
     possible = np.logical_and.reduce([fits >= 1.0 for fits in tilings.fits])
-    for order in _ORDERS:
+    for order in _SQUARE if np.array_equal(one.P, one.Q) else _ORDERS:
         (inputs, weights, sums), first = tilings.traffic(order)
         moved = np.ceil((inputs + weights + 2.0 * sums) / array.bits_per_cycle)
         # Nothing hides loading before the first tile and storing after the last one.

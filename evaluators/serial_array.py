@@ -12,8 +12,8 @@ held out. A layer takes the longest of
 
 * computing: a tile of ``pixels`` x ``filters`` outputs takes w a cycles per word of the window, and
   the array fills once per tile of one kind, whichever is rarer;
-* reading: one word per pixel (or filter), word of the window and bit, of every image anew; the last
-  pixels have still to be computed with;
+* reading: one word per pixel (or filter), word of the window and bit, of every image anew; what is
+  read last has still to be computed with;
 * waiting for all of one operand during the first tile of the other, then computing the rest, in the
   better of the two orders.
 
@@ -75,9 +75,11 @@ def serial_cycles(layers: LayerTable, array: SerialArray | None = None) -> Float
     tall, wide = np.ceil(pixels / array.pixels), np.ceil(filters / array.filters)
     bits = weight_bits * activation_bits
     compute = (tall * wide + np.minimum(wide, tall - 1.0)) * bits
-    # The last pixels that were read have still to be computed with.
+    # The last tile may have so few pixels that computing with them takes longer than reading them.
+    rest = pixels - (tall - 1.0) * array.pixels
+    late = np.maximum(weight_bits - rest, 0.0) * activation_bits + weight_bits - 1.0
     reads = np.maximum(
-        words * (pixels + wide - 1.0) * activation_bits + bits - 1.0,
+        words * (pixels + wide - 1.0) * activation_bits + late,
         words * (filters + tall - 1.0) * weight_bits,
     )
     # All of one operand is waited for by the first of the other's tiles; the rest is computed.

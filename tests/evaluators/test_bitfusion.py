@@ -20,6 +20,7 @@ from scipy.stats import spearmanr
 
 from evaluators.bitfusion import FusionArray, FusionCosts, FusionEnergies, fusion_costs
 from hwnas.design import LayerTable, Operator
+from hwnas.errors import DesignError
 
 # Rows of the table: input and output channels, input size, kernel, stride, groups, weight bits,
 # activation bits; then cycles (latency x 500 MHz).
@@ -88,13 +89,13 @@ def walked(
 
 def searched(
     K: int, C: int, P: int, Q: int, R: int, stride: int, bits: tuple[int, int], array: FusionArray
-) -> float:
-    """The fewest cycles over all tiles and orders, by loops in plain Python."""
+) -> tuple[float, float]:
+    """The fewest cycles over all tiles and orders, and the least energy with them; plain loops."""
     w, a = bits
     wide = {n: next(b for b in (2, 4, 8) if b >= n) for n in bits}
     deep = array.rows * (8 // wide[w]) * (8 // wide[a])
     units = range(ceil(log2(ceil(K / array.columns))) + 1)
-    fewest = float("inf")
+    best = float("inf"), float("inf")
     for e, f, g in product(range(ceil(log2(max(P, Q))) + 1), range(ceil(log2(C)) + 1), units):
         p, q, i, c = min(2**e, P), min(2**e, Q), min(2**f, C), min(2**g * array.columns, K)
         turns = {"p": ceil(P / p), "q": ceil(Q / q), "i": ceil(C / i), "c": ceil(K / c)}
@@ -119,8 +120,9 @@ def searched(
             )
             moved = ceil((x + y + 2 * z) / array.bits_per_cycle)
             exposed = ceil((x0 + y0 + z0) / array.bits_per_cycle) + ceil(z0 / array.bits_per_cycle)
-            fewest = min(fewest, exposed + max(compute, moved - exposed))
-    return fewest
+            cycles = exposed + max(compute, moved - exposed)
+            best = min(best, (cycles, 5 * compute + 7 * x + 11 * y + 13 * 2 * z))
+    return best
 
 
 SMALL = FusionArray(
@@ -141,8 +143,10 @@ SMALL = FusionArray(
 def test_the_search_against_walking_all_loops(
     K: int, C: int, P: int, Q: int, R: int, stride: int, bits: tuple[int, int]
 ) -> None:
-    mine = fusion_costs(dense(K, C, P, Q, R, stride, bits), SMALL).cycles
-    assert mine[0] == searched(K, C, P, Q, R, stride, bits, SMALL)
+    energies = FusionEnergies(5.0, 7.0, 11.0, 13.0)
+    mine = fusion_costs(dense(K, C, P, Q, R, stride, bits), SMALL, energies)
+    known = searched(K, C, P, Q, R, stride, bits, SMALL)
+    assert (mine.cycles[0], mine.energy(energies)[0]) == known
 
 
 def test_golden_rows() -> None:
@@ -204,6 +208,12 @@ def test_buffers_without_room_for_a_tile() -> None:
     small = FusionArray(input_buffer=16.0)
     costs = fusion_costs(dense(64, 64, 7, 7, 3), small)
     assert all(np.isnan(column).all() for column in vars(costs).values())
+
+
+def test_layers_of_too_many_bits_are_refused() -> None:
+    with pytest.raises(DesignError, match="at most 8 bits") as refused:
+        fusion_costs(dense(8, 8, 7, 7, 1, bits=(8, 16)))
+    assert "16 bits" in str(refused.value)
 
 
 def test_energy_by_hand() -> None:

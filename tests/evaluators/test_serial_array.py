@@ -28,6 +28,8 @@ GOLDEN = [
     (24, 96, 1, 56, 1, 1, 50192, 52992, 401664, 405248),
     (144, 144, 3, 28, 2, 144, 112896, 113904, 903168, 904176),
     (384, 384, 3, 14, 1, 384, 75264, 86016, 602112, 617088),
+    (384, 64, 1, 14, 1, 1, 7920, 50688, 43120, 331888),
+    (320, 960, 1, 7, 1, 1, 20672, 165376, 51312, 340080),
     (1000, 1280, 1, 1, 1, 1, 5000, 40000, 5007, 40021),
 ]
 
@@ -55,7 +57,7 @@ def test_golden_rows() -> None:
     )
     layers = layers_of(rows, np.array([1, 8, 1, 8]), np.array([1, 1, 8, 8]))
     known = np.array([row[6:] for row in GOLDEN])
-    np.testing.assert_allclose(serial_cycles(layers).reshape(known.shape), known, rtol=0.016)
+    np.testing.assert_allclose(serial_cycles(layers).reshape(known.shape), known, rtol=0.015)
 
 
 def test_the_whole_table(shared: Path) -> None:
@@ -65,10 +67,12 @@ def test_the_whole_table(shared: Path) -> None:
     weight, activation = (bits.ravel() for bits in np.mgrid[1:9, 1:9])
     mine = serial_cycles(layers_of(rows, weight, activation)).reshape(known.shape)
     assert known.shape == (53, 8, 8)
-    assert np.mean(np.abs(mine / known - 1.0)) < 0.0066
+    assert np.mean(np.abs(mine / known - 1.0)) < 0.0047
+    assert np.mean(mine == known) > 0.38
+    assert (mine <= known).all()
     assert spearmanr(mine.ravel(), known.ravel()).statistic > 0.9998
     # Whole networks, all layers at the same bits.
-    assert np.abs(mine.sum(axis=0) / known.sum(axis=0) - 1.0).max() < 0.0105
+    assert np.abs(mine.sum(axis=0) / known.sum(axis=0) - 1.0).max() < 0.011
 
 
 def test_by_hand() -> None:
@@ -78,11 +82,11 @@ def test_by_hand() -> None:
     )  # fmt: skip
     array = SerialArray(pixels=2, filters=4, depth=16)
     # Two images of 5 pixels in 3 tiles, 10 filters in 3, 2 words, 2 x 3 bits. Computing: 9 tiles
-    # and 2 fills of 6 steps; reading: 5 + 2 words of 3 bits, or 10 + 2 of 2, less; waiting: for
+    # and 2 fills of 6 steps; reading: 5 + 2 words of 3 bits, or 10 + 2 of 2, is less; waiting: for
     # 20 bits of weights, then 2 rows of 3 tiles, or for 18 steps of the first column, then 2 more.
     first = 2 * 2 * max(11 * 6, 24, min(20 + 2 * 18, 18 + 2 * 18))
     # Three vectors at once: 2 tiles of pixels, 1 of filters, 1 word.
-    second = max((2 + 1) * 6, 9 + 5, 8, min(12, 6 + 6))
+    second = max((2 + 1) * 6, 9 + 3 + 1, 8, min(12, 6 + 6))
     np.testing.assert_array_equal(serial_cycles(layers, array), [first, second, 0.0])
     # One bit each: 3 pixels and 1 filter are read, and nothing else matters.
     bits = np.ones(3, dtype=np.int64)
