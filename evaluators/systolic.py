@@ -40,8 +40,9 @@ from evaluators.dataflows import (
 from evaluators.systolic_costs import FLOWS, LayerCosts, cost_of, layer_costs, pe_of
 from evaluators.systolic_grid import SystolicGrid, multisets
 from hwnas.arrays import Floats, Ints
-from hwnas.design import Designs
+from hwnas.design import Design, Designs
 from hwnas.errors import ProblemError
+from hwnas.evaluation.explanation import Explanation, Roofline
 from hwnas.evaluation.grid import Grid
 from hwnas.evaluation.interface import Evaluator, Expense
 from hwnas.metrics import Goal, Measurements, Metric, Reason
@@ -223,6 +224,35 @@ class Systolic(Evaluator):
     def layers(self, designs: Designs) -> LayerCosts:
         """What each row of ``designs.layers`` costs."""
         return layer_costs(designs.layers, designs.accelerators, self.technology, self.overlap)
+
+    def explain(self, design: Design) -> Explanation | None:
+        """Energy, area and time by component and layer, and a roofline; see `Evaluator.explain`.
+
+        The peak is that of all processing elements at work in every cycle; overlapped or not,
+        computing and DRAM traffic both keep a layer below it.
+        """
+        batch = design.batch
+        if not self.evaluate(batch).feasible[0]:
+            return None
+        costs = self.layers(batch)
+        numbers = numbers_of(batch.accelerators)
+        columns = (
+            "latency", "energy", "utilization", "macs", "dram_bytes", "compute_time", "dram_time",
+        )  # fmt: skip
+        roofline = Roofline(
+            peak=float((numbers["rows"] * numbers["columns"] * numbers["clock"])[0]),
+            bandwidth=float(numbers["dram_bandwidth"][0]),
+            intensity=costs.macs / costs.dram_bytes,
+            attained=costs.macs / costs.latency,
+        )
+        return Explanation(
+            {
+                metric: {part: float(values[0]) for part, values in parts.items()}
+                for metric, parts in self.breakdown(batch).items()
+            },
+            {name: getattr(costs, name) for name in columns},
+            roofline,
+        )
 
     def _totals(self, designs: Designs) -> dict[str, Floats]:
         """Sums over layers per design, ``(n,)`` each.

@@ -20,7 +20,7 @@ _POWER = re.compile(r"(?<=[A-Za-zµ])\^?(\d)")
 _NUMBER = re.compile(r"^\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*$")
 _BITS_PER_BYTE = 8.0
 _BINARY = {"B": ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))}
-_PREFIXABLE = re.compile(r"(s|J|W|B|Hz|V|A|F)($|[·/])")
+_PREFIXABLE = re.compile(r"(s|J|W|B|Hz|V|A|F|MAC)($|[·/])")
 _PREFIXES = {12: "T", 9: "G", 6: "M", 3: "k", 0: "", -3: "m", -6: "µ", -9: "n", -12: "p", -15: "f"}
 
 

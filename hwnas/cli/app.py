@@ -273,15 +273,24 @@ def list_(
 def show(
     directory: Directory,
     number: Annotated[
-        Optional[int], typer.Argument(help="A design's number; the first of the front if left out.")
+        Optional[str],
+        typer.Argument(help="A design's number; the first of the front if left out."),
     ] = None,
+    file: Annotated[
+        Optional[Path],
+        typer.Argument(help="With --html: the page; design-NUMBER.html in DIR if left out."),
+    ] = None,
+    html: Annotated[
+        bool, typer.Option("--html", help="Write a page with pictures, and print where it is.")
+    ] = False,
     as_json: AsJson = False,
     storage: Storage = None,
 ) -> None:
-    """Show one design: its genes, layers, bits, accelerator and measurements."""
+    """Show one design: genes, measurements, layers, bits, and where its cost comes from."""
     from hwnas.cli.inspecting import show_design
 
-    show_design(_open(directory, storage).study, number, as_json=as_json)
+    study = _open(directory, storage).study
+    show_design(study, number, as_json=as_json, html=html, file=file, folder=directory)
 
 
 @app.command()

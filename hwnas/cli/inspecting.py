@@ -3,54 +3,140 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hwnas import warm_start
 from hwnas.cli.display import plain_console
-from hwnas.cli.tables import layer_table, shown, unit_of, values_table
+from hwnas.cli.tables import breakdown_table, layer_table, shown, values_table
 from hwnas.errors import DesignError, HwnasError
 from hwnas.front import records
-from hwnas.metrics import Reason
+from hwnas.report import write_design
+from hwnas.report.anatomy import Account, Anatomy, anatomy
+from hwnas.report.design_page import value_of
 from hwnas.study import Study
 from hwnas.studyfile import Plan
-from hwnas.units import show
 
 
-def show_design(study: Study, number: int | None, *, as_json: bool) -> None:
-    """Prints one design of a study.
+def show_design(
+    study: Study, number: str | None, *, as_json: bool, html: bool, file: Path | None, folder: Path
+) -> None:
+    """Prints one design of a study, or writes a page about it and prints where that is.
+
+    Args:
+        study: The study.
+        number: The design's number; the first of the front if left out. With ``html`` and without
+            ``file`` it may be the file.
+        as_json: Prints JSON.
+        html: Writes the page.
+        file: Where to; ``design-NUMBER.html`` in the folder if left out.
+        folder: The run directory.
 
     Raises:
-        DesignError: There is no design of that number.
+        DesignError: There is no design of that number, or a file is given without ``html``.
+        NothingFeasibleError: No number is given, and there is no front.
+        StorageError: The page cannot be written.
     """
-    number = study.front().designs[0].number if number is None else number
-    if not 0 <= number < len(study.history):
+    if html and file is None and number is not None and not _is_number(number):
+        file, number = Path(number), None
+    if file is not None and not html:
         raise DesignError(
-            f"there is no design {number}",
-            rule=f"0 to {len(study.history) - 1}",
-            given=str(number),
+            f"nothing is written to {file} without --html",
+            where="hwnas show",
+            cure=f"hwnas show {folder} {number} --html {file}",
+        )
+    found = anatomy(study, _number(study, number))
+    if html:
+        file = write_design(study, found.number, file or folder / f"design-{found.number}.html")
+    if as_json:
+        page = {"html": str(file)} if html else {}
+        print(json.dumps({**_as_json(study, found), **page}, indent=1))  # noqa: T201
+    elif html:
+        print(file)  # noqa: T201
+    else:
+        _print_design(found)
+
+
+def _is_number(text: str) -> bool:
+    return text.removeprefix("-").isdecimal()
+
+
+def _number(study: Study, given: str | None) -> int:
+    if given is None:
+        return study.front().designs[0].number
+    if not _is_number(given):
+        raise DesignError(
+            f"{given!r} is no number of a design",
+            rule="a whole number",
+            given=given,
             cure="hwnas front DIR shows the numbers of the front",
         )
-    record = records(study.history, np.array([number]))[0]
-    rows = study.history.rows.measurements
-    design = study.problem.designs(study.history.rows.genomes[number][None, :], study.seed)[0]
-    if as_json:
-        print(json.dumps({**vars(record), **_hardware(design)}, indent=1))  # noqa: T201
-        return
+    return int(given)
+
+
+def _print_design(found: Anatomy) -> None:
     console = plain_console()
-    units = {gene.name: gene.unit for gene in study.problem.space.genes}
-    genes = {name: shown(value, units[name]) for name, value in record.genes.items()}
-    console.print(values_table(f"design {number}", genes))
-    measured = {
-        name: show(value, unit_of(study.problem, name)) for name, value in record.metrics.items()
-    }
+    genes = {gene.name: shown(value, gene.unit) for gene, value in found.genes}
+    console.print(values_table(f"design {found.number}", genes))
+    measured = {quantity.name: value_of(quantity, value) for quantity, value in found.measured}
     console.print(values_table("\nmeasurements", measured))
-    reason = Reason(int(rows.reason[number]))
-    if reason is not Reason.NONE:
-        console.print(f"not feasible: {reason.name.lower()} {rows.notes[number]}")
-    if "net" in study.problem.space.parts:
-        console.print(layer_table(design))
+    if found.state:
+        console.print(f"not feasible: {found.state}")
+    if found.table is not None:
+        console.print(layer_table(found.table))
+    if found.silence:
+        console.print(found.silence)
+    for account in found.accounts:
+        if account.note:
+            console.print(f"what {account.evaluator} says cannot be shown: {account.note}")
+        elif account.breakdowns:
+            console.print(breakdown_table(account))
+
+
+def _as_json(study: Study, found: Anatomy) -> dict[str, Any]:
+    """Everything at rest; ``null`` is what was not measured."""
+    record = records(study.history, np.array([found.number]))[0]
+    design = study.problem.designs(study.history.rows.genomes[found.number][None, :], study.seed)[0]
+    values = {
+        **vars(record),
+        "state": found.state,
+        **_hardware(design),
+        "layers": _columns(vars(found.table)) if found.table is not None else None,
+        "explanations": [_account(account) for account in found.accounts],
+    }
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _account(account: Account) -> dict[str, Any]:
+    parts = {b.quantity.name: {c.name: c.value for c in b.components} for b in account.breakdowns}
+    roofline = None if account.roofline is None else _columns(vars(account.roofline))
+    return {
+        "evaluator": account.evaluator,
+        "note": account.note,
+        "parts": parts,
+        "layers": dict(account.layers),
+        "roofline": roofline,
+    }
+
+
+def _columns(columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in columns.items()
+    }
+
+
+def _plain(value: Any) -> Any:
+    """The same with ``None`` in place of NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _hardware(design: Any) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from rich.table import Table
 
 from hwnas import plugins
 from hwnas.arrays import Choice
-from hwnas.design.designs import Design
-from hwnas.design.layers import Operator
+from hwnas.design.layers import LayerTable, Operator
 from hwnas.errors import HwnasError
 from hwnas.front import Front, FrontDesign
 from hwnas.problem import Problem
+from hwnas.report.anatomy import Account
 from hwnas.study import Study
 from hwnas.studyfile.options import first_sentence
 from hwnas.surrogate import Verdict
@@ -130,9 +130,28 @@ def values_table(title: str, values: Mapping[str, Any]) -> Table:
     return table
 
 
-def layer_table(design: Design) -> Table:
+def breakdown_table(account: Account) -> Table:
+    """Where the metrics of an evaluator come from: component, value, share."""
+    table = Table(title=f"where the metrics of {account.evaluator} come from", title_justify="left")
+    for name in ("metric", "component"):
+        table.add_column(name)
+    for name in ("value", "share"):
+        table.add_column(name, justify="right")
+    for found in account.breakdowns:
+        name = found.quantity.name + ("" if found.adds_up else " (parts overlap)")
+        for place, component in enumerate(found.components):
+            table.add_row(
+                "" if place else name,
+                component.name,
+                found.quantity.show(component.value),
+                "-" if component.share is None else f"{100 * component.share:.1f} %",
+                end_section=place == len(found.components) - 1,
+            )
+    return table
+
+
+def layer_table(layers: LayerTable) -> Table:
     """The layers of a design: shapes, bits, MACs, weights."""
-    layers = design.layers
     table = Table(title="layers", title_justify="left")
     for name in ("#", "cell", "operator", "C", "K", "P x Q", "R x S", "stride", "bits w/a"):
         table.add_column(name, justify="right")

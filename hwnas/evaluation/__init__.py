@@ -1,5 +1,6 @@
 """The evaluator interface and its wrappers."""
 
+from hwnas.evaluation.explanation import Explanation, Roofline
 from hwnas.evaluation.interface import (
     ALL_PARTS,
     Evaluator,
@@ -17,12 +18,14 @@ __all__ = [
     "Cached",
     "Evaluator",
     "Expense",
+    "Explanation",
     "FunctionEvaluator",
     "Infeasible",
     "Joined",
     "Noisy",
     "Parallel",
     "PerDesign",
+    "Roofline",
     "Timeout",
     "measures",
 ]

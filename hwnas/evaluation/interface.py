@@ -18,6 +18,7 @@ import numpy as np
 from hwnas.arrays import Ints
 from hwnas.design.designs import Design, Designs
 from hwnas.errors import MeasurementError
+from hwnas.evaluation.explanation import Explanation
 from hwnas.evaluation.grid import Grid
 from hwnas.metrics import Goal, Measurements, Metric, Reason
 from hwnas.space import Space, keys
@@ -109,6 +110,22 @@ class Evaluator(ABC):
             A function from ``o`` outer designs to their grid, or ``None``: cell by cell.
         """
         del space, inner, names
+        return None
+
+    def explain(self, design: Design) -> Explanation | None:
+        """Says where the metrics of a design come from: for people, tables and pictures.
+
+        Override it where components or layers are known, e.g. in a cost model. It is asked about
+        single designs, without a time limit, so it should take well below a second.
+
+        Args:
+            design: A design of the space.
+
+        Returns:
+            Parts of metrics, columns per layer and a roofline, as far as they are known, or
+            ``None``: nothing is known, or the design is infeasible.
+        """
+        del design
         return None
 
     @property

@@ -8,8 +8,9 @@ from functools import reduce
 import numpy as np
 
 from hwnas.arrays import Bools, Floats
-from hwnas.design.designs import Designs
+from hwnas.design.designs import Design, Designs
 from hwnas.errors import ProblemError
+from hwnas.evaluation.explanation import Explanation
 from hwnas.evaluation.grid import Grid
 from hwnas.evaluation.interface import ALL_PARTS, Chunk, Evaluator, Expense, collect
 from hwnas.evaluation.pairing import against
@@ -25,7 +26,8 @@ class Wrapper(Evaluator):
     """Declares what another evaluator does; subclasses say what they change.
 
     It keeps to itself what the other knows about many designs at once (`Evaluator.fingerprints`,
-    `Evaluator.against`), as that may not hold for answers that are changed; see `Transparent`.
+    `Evaluator.against`) and where its metrics come from (`Evaluator.explain`), as that may not hold
+    for answers that are changed; see `Transparent`.
 
     Args:
         inner: The evaluator that is wrapped.
@@ -70,6 +72,10 @@ class Transparent(Wrapper):
     ) -> Callable[[Designs], Grid] | None:
         """How the evaluator measures grids; see `Evaluator.against`."""
         return self.inner.against(space, inner, names)
+
+    def explain(self, design: Design) -> Explanation | None:
+        """What the evaluator says; see `Evaluator.explain`."""
+        return self.inner.explain(design)
 
 
 class Joined(Evaluator):
@@ -127,6 +133,12 @@ class Joined(Evaluator):
         """
         laid = [against(evaluator, space, inner, names) for evaluator in self.evaluators]
         return lambda outer: reduce(Grid.beside, (measure(outer) for measure in laid))
+
+    def explain(self, design: Design) -> Explanation | None:
+        """What any of them says, together; see `Evaluator.explain`."""
+        found = [evaluator.explain(design) for evaluator in self.evaluators]
+        said = [explanation for explanation in found if explanation is not None]
+        return reduce(Explanation.beside, said) if said else None
 
     def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
         """Measures a batch with each in turn; see `Evaluator.evaluate`."""

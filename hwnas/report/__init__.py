@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hwnas.report.contents import Record, record
-from hwnas.report.files import Written, write_report
+from hwnas.report.files import Written, write_design, write_report
 
 if TYPE_CHECKING:
     from hwnas.study import Study
 
-__all__ = ["Record", "Written", "figure", "record", "write_report"]
+__all__ = ["Record", "Written", "figure", "record", "write_design", "write_report"]
 
 
 def figure(study: Study) -> Any:

@@ -12,6 +12,7 @@ from hwnas.front import Front, FrontDesign, nothing_feasible
 from hwnas.metrics import Goal, Reason
 from hwnas.progress import Bound
 from hwnas.report import quantity
+from hwnas.report.anatomy import Anatomy, anatomies
 from hwnas.report.importance import Importance, importances, ranked
 from hwnas.report.parallel import Parallel, parallel
 from hwnas.report.points import Points, points
@@ -161,6 +162,7 @@ class Record:
         points: The designs in objective space.
         importances: Which genes matter to each objective.
         parallel: Genes and objectives side by side; ``None`` where no design is feasible.
+        anatomies: Some designs of the front, and where their metrics come from.
     """
 
     title: str
@@ -175,6 +177,7 @@ class Record:
     points: Points
     importances: tuple[Importance, ...]
     parallel: Parallel | None
+    anatomies: tuple[Anatomy, ...] = ()
 
 
 def record(study: Study, title: str | None = None) -> Record:
@@ -203,6 +206,7 @@ def record(study: Study, title: str | None = None) -> Record:
         points=points(study),
         importances=genes_that_matter,
         parallel=parallel(study, ranked(genes_that_matter)) if front else None,
+        anatomies=anatomies(study),
     )
 
 

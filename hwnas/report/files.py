@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hwnas.errors import StorageError
 from hwnas.front import Front
+from hwnas.report.anatomy import anatomy
 from hwnas.report.contents import Record, record
 from hwnas.report.quantity import Quantity
 
@@ -62,19 +65,47 @@ def write_report(study: Study, folder: str | Path, *, name: str | None = None) -
     folder = Path(folder)
     written = Written(folder / "report.html", folder / "front.csv", folder / "front.json")
     text = json.dumps(to_json(contents), indent=1, ensure_ascii=False, allow_nan=False)
-    try:
+    with _writing(folder, "the report"):
         folder.mkdir(parents=True, exist_ok=True)
         _replace(written.csv, table(study).to_csv(index=False, lineterminator="\n"))
         _replace(written.json, text + "\n")
         _replace(written.report, page(contents))
+    return written
+
+
+def write_design(study: Study, number: int, file: str | Path) -> Path:
+    """Writes a page about one design: genes, where its cost comes from, its layers.
+
+    Args:
+        study: A study, finished or not.
+        number: The design's row in the history.
+        file: Appears whole or not at all, and replaces what was there. Its folder is created.
+
+    Raises:
+        DesignError: There is no design of that number.
+        StorageError: The file cannot be written.
+    """
+    from hwnas.report.design_page import design_page
+
+    file = Path(file)
+    text = design_page(anatomy(study, number), study.name)
+    with _writing(file, "the page"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _replace(file, text)
+    return file
+
+
+@contextmanager
+def _writing(place: Path, what: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise StorageError(
-            "the report cannot be written",
-            where=str(folder),
+            f"{what} cannot be written",
+            where=str(place),
             given=f"{type(error).__name__}: {error}",
             cure="check that the folder can be written to and that the disk is not full",
         ) from error
-    return written
 
 
 def table(study: Study) -> pandas.DataFrame:

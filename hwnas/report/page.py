@@ -13,7 +13,9 @@ from hwnas import units
 from hwnas.arrays import Choice
 from hwnas.front import FrontDesign
 from hwnas.metrics import Goal
+from hwnas.report.anatomy import Anatomy
 from hwnas.report.contents import Record
+from hwnas.report.design_page import pictures, value_of
 from hwnas.report.html import document, embedded, table
 from hwnas.report.quantity import Quantity, pretty
 
@@ -31,6 +33,7 @@ def page(record: Record) -> str:
     sections = [
         ("front", "The best value" if alone else "The front", _front(record)),
         ("designs", "The best designs" if alone else "Designs on the front", _designs(record)),
+        ("costs", "Where the cost comes from", _costs(record)),
         ("progress", "Hypervolume against evaluations", _progress(record)),
         ("genes", "Which genes matter", _genes(record)),
         ("parallel", "Genes and objectives side by side", _parallel(record)),
@@ -218,6 +221,29 @@ def _cell(quantity: Quantity, value: Choice | None, word: bool) -> str:
 
 def _class(word: bool) -> str:
     return ' class="word"' if word else ""
+
+
+def _costs(record: Record) -> str:
+    """Some designs of the front in pictures."""
+    shown = record.anatomies
+    if not shown:
+        return ""
+    if not any(found.accounts for found in shown):
+        return f"<p>{escape(shown[0].silence)}</p>"
+    return "".join(
+        f"<h3>Design {found.number}: {escape(found.chosen)}</h3>"
+        f"<p>{_objectives(record, found)}</p>{pictures(found)}"
+        for found in shown
+    ) + (
+        f'<p class="soft"><code>hwnas show DIR {shown[0].number} --html</code> writes a page like '
+        "this about any design, with its layers.</p>"
+    )
+
+
+def _objectives(record: Record, found: Anatomy) -> str:
+    values = {quantity.name: value for quantity, value in found.measured}
+    texts = (f"{_heading(o)} {_unbroken(value_of(o, values[o.name]))}" for o in record.objectives)
+    return ", ".join(texts)
 
 
 def _progress(record: Record) -> str:

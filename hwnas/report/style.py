@@ -16,6 +16,7 @@ h1 { font-size: 1.7rem; margin: 0 0 .3rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.25rem; margin: 2.5rem 0 .6rem; border-top: 1px solid var(--rule);
   padding-top: 1.2rem; }
 h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
+h4 { font-size: .95rem; margin: 1rem 0 .3rem; color: var(--soft); }
 p, figcaption, li, dd { overflow-wrap: anywhere; }
 p, figcaption { max-width: 75ch; }
 a { color: var(--accent); }
@@ -26,10 +27,14 @@ dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr));
 dl div { background: var(--card); border-radius: 6px; padding: .5rem .8rem; }
 dt { color: var(--soft); font-size: .85rem; }
 dd { margin: 0; font-size: 1.1rem; }
+dl.small { grid-template-columns: repeat(auto-fill, minmax(105px, max-content)); gap: .4rem; }
+.small div { padding: .2rem .6rem; }
+.small dd { font-size: .95rem; }
 figure { margin: 0 0 1rem; min-width: 0; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr));
   gap: 1rem; }
 .wide { grid-template-columns: repeat(auto-fit, minmax(min(100%, 500px), 1fr)); }
+.narrow { grid-template-columns: repeat(auto-fit, minmax(min(100%, 330px), 1fr)); }
 .scroll { overflow-x: auto; max-width: 100%; }
 .tall { max-height: 34rem; overflow-y: auto; }
 .plot { width: 100%; }
