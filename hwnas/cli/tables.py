@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -14,11 +14,13 @@ from hwnas.design.layers import LayerTable, Operator
 from hwnas.errors import HwnasError
 from hwnas.front import Front, FrontDesign
 from hwnas.problem import Problem
-from hwnas.report.anatomy import Account
 from hwnas.study import Study
 from hwnas.studyfile.options import first_sentence
 from hwnas.surrogate import Verdict
 from hwnas.units import show
+
+if TYPE_CHECKING:
+    from hwnas.report.anatomy import Account
 
 
 def unit_of(problem: Problem, name: str) -> str:

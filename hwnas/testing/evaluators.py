@@ -26,6 +26,7 @@ from hwnas.metrics import Goal, Measurements, Reason
 from hwnas.space import Space, differing
 from hwnas.testing.check import Check, nothing_to_check, require
 from hwnas.testing.elsewhere import elsewhere, global_random_state_untouched
+from hwnas.testing.explaining import check_explanation
 from hwnas.testing.structure import check_grid, check_keys, grids, how_many, twins
 
 _MANY = 64
@@ -96,6 +97,7 @@ def checks() -> tuple[Check[EvaluatorSubject], ...]:
             fingerprints_are_keys,
             fingerprints_tell_apart_what_differs,
             grids_are_what_their_cells_measure,
+            explains_what_it_measures,
             leaves_designs_alone,
             leaves_global_random_state_alone,
         )
@@ -363,6 +365,20 @@ def grids_are_what_their_cells_measure(subject: EvaluatorSubject) -> None:
             check_grid(evaluator, space, outer, inner, subject.tolerance)
         except AssertionError as error:
             raise AssertionError(f"{label}: {error}") from error
+
+
+def explains_what_it_measures(subject: EvaluatorSubject) -> None:
+    """What it says of a design fits what it measures: sums, layers, bounds."""
+    answer = subject.answer
+    found = 0
+    for i in np.flatnonzero(answer.feasible):
+        design = subject.designs[int(i)]
+        said = subject.evaluator.explain(design)
+        if said is not None:
+            found += 1
+            check_explanation(said, design, answer.take(np.array([i])), subject.tolerance)
+    if not found:
+        nothing_to_check("it does not say where its metrics come from")
 
 
 def leaves_designs_alone(subject: EvaluatorSubject) -> None:

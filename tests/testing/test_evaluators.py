@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hwnas import Gene, Goal, Metric, Reason, Space, When
-from hwnas.evaluation import Evaluator, Expense
+from hwnas.evaluation import Evaluator, Expense, Explanation, Roofline
 from hwnas.evaluation.grid import Grid
 from hwnas.metrics import Measurements
 from hwnas.testing import EvaluatorSubject, evaluator_checks, run
@@ -282,7 +282,43 @@ class Forgetful(Coarse):
         return measure and again
 
 
-@pytest.mark.parametrize("kind", [Good, Slow, Varying, Coarse, SlowCoarse])
+def explaining(**said):
+    """An evaluator that says something of designs with an odd x."""
+
+    def explain(self, design):
+        return Explanation(**said) if design["net.x"] % 2 else None
+
+    return type("Explaining", (Good,), {"explain": explain})
+
+
+def under(attained):
+    """A roofline with its ridge at 2; layers of intensities 1 and 4."""
+    return Roofline(10.0, 5.0, np.array([1.0, 4.0]), np.array(attained))
+
+
+Explains = explaining(
+    parts={"speed": {"a": 1.0}},
+    layers={"utilization": np.array([0.0, 1.0]), "latency": np.array([7.0, 7.0])},
+    roofline=under([5.0, 10.0]),
+)
+
+
+class Consists(Good):
+    """Its energy is 2 and so are its parts and layers, or not."""
+
+    metrics = (Metric("energy", "J"),)
+    parts = (0.5, 1.5)
+    layers = (0.5, 1.5)
+
+    def evaluate(self, designs, fidelity=1.0):
+        return Measurements.of(self.metrics, {"energy": np.full(len(designs), 2.0)})
+
+    def explain(self, design):
+        parts = dict(zip("ab", self.parts, strict=True))
+        return Explanation({"energy": parts}, {"energy": np.array(self.layers)})
+
+
+@pytest.mark.parametrize("kind", [Good, Slow, Varying, Coarse, SlowCoarse, Explains, Consists])
 @pytest.mark.parametrize("check", evaluator_checks(), ids=str)
 def test_good_ones_pass(check, kind):
     check(EvaluatorSubject(kind(), SPACE))
@@ -292,6 +328,7 @@ counter = itertools.count()
 KEYS = "fingerprints are keys"
 TWINS = "fingerprints tell apart what differs"
 GRIDS = "grids are what their cells measure"
+EXPLAINS = "explains what it measures"
 ELSEWHERE = "repeats itself elsewhere"
 
 BAD = [
@@ -352,6 +389,13 @@ BAD = [
     (GRIDS, valued(lambda name, column, names: column + (len(names) == 1))),
     (GRIDS, AnswersOneOnly),
     (GRIDS, Forgetful),
+    (EXPLAINS, explaining(parts={"energy": {"a": 1.0}})),
+    (EXPLAINS, explaining(layers={"utilization": np.array([0.5, 1.1])})),
+    (EXPLAINS, explaining(roofline=under([5.0, 10.1]))),
+    (EXPLAINS, explaining(roofline=under([5.1, 10.0]))),
+    (EXPLAINS, type("Lacks", (Consists,), {"parts": (0.5, 1.4)})),
+    (EXPLAINS, type("Lacks", (Consists,), {"layers": (0.5, 1.6)})),
+    (EXPLAINS, changed(explain=lambda self, design: {"energy": {"a": 1.0}})),
     ("leaves designs alone", Overwrites),
     ("leaves global random state alone", Seeds),
 ]  # fmt: skip
