@@ -217,7 +217,9 @@ def _state(study: Study, number: int) -> str:
     block = study.history.rows.measurements.take(np.array([number]))
     reason, note = Reason(int(block.reason[0])), block.notes[0]
     if reason is not Reason.NONE:
-        return f"{reason.name.lower().replace('_', ' ')}" + (f": {note}" if note else "")
+        name = reason.name.lower().replace("_", " ")
+        speaks = note and reason in (Reason.INFEASIBLE, Reason.RULED_OUT)
+        return note if speaks else f"{name}: {note}".removesuffix(": ")
     violations = study.problem.violations(block)[0]
     broken = [
         c.text for c, amount in zip(study.problem.constraints, violations, strict=True) if amount

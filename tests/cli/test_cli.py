@@ -150,6 +150,86 @@ def test_show_one_design(hwnas, study_file, tmp_path):
     assert hwnas("show", run, 99).code == 2
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """Models of the genes take their time, and are tested elsewhere."""
+    monkeypatch.setattr("hwnas.report.contents.importances", lambda study: ())
+
+
+@pytest.mark.usefixtures("quick")
+def test_show_says_where_the_cost_comes_from(hwnas, study_file, tmp_path):
+    run = tmp_path / "run"
+    front = json.loads(hwnas("run", study_file, "--dir", run, "--budget", 32, "--json").out)[
+        "front"
+    ]
+    number = front[0]["number"]
+    answer = hwnas("show", run)
+    for word in ("Systolic", "component", "leakage", "filter_sram", "latency (parts overlap)"):
+        assert word in answer.out
+    data = json.loads(hwnas("show", run, "--json").out)
+    assert data["number"] == number
+    (said,) = data["explanations"]
+    assert sum(said["parts"]["energy"].values()) == pytest.approx(data["metrics"]["energy"])
+    assert sum(said["layers"]["latency"]) == pytest.approx(data["metrics"]["latency"])
+    assert len(said["roofline"]["attained"]) == len(data["layers"]["K"])
+
+
+@pytest.mark.usefixtures("quick")
+def test_show_writes_a_page(hwnas, study_file, tmp_path):
+    run = tmp_path / "run"
+    hwnas("run", study_file, "--dir", run, "--budget", 16)
+    answer = hwnas("show", run, 3, "--html")
+    assert (answer.code, answer.out) == (0, f"{run / 'design-3.html'}\n")
+    assert "Design 3 of small" in (run / "design-3.html").read_text(encoding="utf-8")
+    elsewhere = tmp_path / "new" / "page.html"
+    assert hwnas("show", run, 3, "--html", elsewhere).out == f"{elsewhere}\n"
+    first = tmp_path / "first.html"
+    both = hwnas("show", run, "--html", first, "--json")
+    assert json.loads(both.out)["html"] == str(first)
+    number = json.loads(both.out)["number"]
+    assert f"Design {number} of small" in first.read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("quick")
+def test_show_refuses_what_it_cannot_do(hwnas, study_file, tmp_path):
+    run = tmp_path / "run"
+    hwnas("run", study_file, "--dir", run, "--budget", 16)
+    for arguments, message in (
+        ((99,), "there is no design 99"),
+        ((99, "--html"), "there is no design 99"),
+        (("three",), "'three' is no number of a design"),
+        ((3, "page.html"), "without --html"),
+    ):
+        answer = hwnas("show", run, *arguments)
+        assert answer.code == 2
+        assert message in answer.err
+    assert [path.name for path in run.glob("*.html")] == ["report.html"]
+    (tmp_path / "taken").write_text("mine")
+    answer = hwnas("show", run, 3, "--html", tmp_path / "taken" / "page.html")
+    assert answer.code == 3
+    assert "cannot be written" in answer.err
+
+
+@pytest.mark.usefixtures("quick")
+def test_show_of_what_is_not_feasible(hwnas, study_file, tmp_path):
+    study_file.write_text(
+        STUDY.replace("- use: systolic_array", "- {use: systolic_array, ifmap_sram: [1]}")
+    )
+    run = tmp_path / "run"
+    assert hwnas("run", study_file, "--dir", run, "--budget", 4).code == 5
+    assert hwnas("show", run).code == 5
+    answer = hwnas("show", run, 0)
+    assert answer.code == 0
+    assert "not feasible: ifmap_sram too small" in answer.out
+    assert "there is nothing to break down" in answer.out
+    assert "nan" not in answer.out
+    text = hwnas("show", run, 0, "--json").out
+    data = json.loads(text, parse_constant=pytest.fail)
+    assert data["metrics"]["energy"] is None
+    assert data["explanations"] == []
+    assert hwnas("show", run, 0, "--html").code == 0
+
+
 def test_list_validate_schema_check(hwnas, study_file):
     listed = json.loads(hwnas("list", "--json").out)
     assert set(listed) == {"spaces", "evaluators", "predictors", "searchers", "tables"}
