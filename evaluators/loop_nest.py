@@ -100,8 +100,7 @@ class LoopNest:
             level, ``int64 (m, D, 8)``, a permutation each.
         spatial: Factors, ``int64 (m, D, 8)``, at least 1.
         stride: Of both image axes, ``int64 (m,)``. Tiles are boxes: between the rows of a kernel
-            shorter than the stride lie elements that are moved and not used. Give
-            ``min(stride, R)`` to leave those out.
+            shorter than the stride lie elements that nobody uses (see `Conventions.gaps`).
         kept: Whether a level keeps an operand, ``bool (D, 3)``; the last level keeps all.
 
     Raises:

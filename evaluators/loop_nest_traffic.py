@@ -73,6 +73,8 @@ class Conventions:
             the level above reads, adds and writes.
         latched: A multiplier keeps an operand, and an adder a sum, over innermost loops that do
             not index it; else every step reads weights and inputs and reads and writes sums.
+        gaps: Input tiles are boxes: where a stride is longer than the part of the kernel in a
+            tile, elements between that nobody uses are moved along; else they are left out.
         one_way: Output tiles count one access per element and visit at the lower level: a fill,
             also at the first visit, and no drain. Else first visits start from zero without a
             fill, later ones are filled, and every visit is drained.
@@ -82,11 +84,19 @@ class Conventions:
     sharing: Sharing = Sharing.MULTICAST
     reduction: bool = True
     latched: bool = False
+    gaps: bool = True
     one_way: bool = False
 
 
 TIMELOOP: Final = Conventions(halo=Halo.INNERMOST, one_way=True)
-"""Those of the Timeloop of 2022 that made DOSA's rows, inferred from its cycles and energies."""
+"""Those of the Timeloop that made DOSA's rows, inferred from their cycles and energies."""
+
+ZIGZAG: Final = Conventions(halo=Halo.NONE, latched=True, gaps=False)
+"""Those of ZigZag 3.9.1 for weights and inputs, inferred from its access counts.
+
+Its outputs are not latched, and its first visits are filled with, and add to, a sum as later ones
+do, wherever any visit is not the last.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,10 +269,17 @@ class _Link:
                     axis.append((factors[:, kernel], step[:, kernel]))
                 step = step * factors * nest.temporal[:, level]
         spans = [
-            Span.of((extents[:, output] - 1) * nest.stride + extents[:, kernel], axis)
+            self._span(extents[:, output], extents[:, kernel], axis)
             for (output, kernel), axis in zip(self.operand.axes, copies, strict=True)
         ]
         return plain, spans
+
+    def _span(self, output: Ints, kernel: Ints, copies: list[tuple[Ints, Ints]]) -> Span:
+        """The lines under some output and kernel lines of a child, and its copies."""
+        stride = self.nest.stride
+        if self.conventions.gaps:
+            return Span.of((output - 1) * stride + kernel, copies)
+        return Span.of(kernel, [(output, stride), *copies])
 
     def _stays(self, turn: _Turn, plain: Floats, size: Floats, spans: list[Span]) -> Floats:
         """Elements that are still wanted after a turn, ``(m,)``."""

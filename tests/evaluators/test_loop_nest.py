@@ -65,22 +65,22 @@ class Walk:
         return product(*(range(factor) for _, _, _, factor, _ in loops))
 
     def box(self, operand: Operand, child: int):
-        """The elements of a child's tile at the origin: plain indices and ranges of both axes."""
+        """The elements of a child's tile at the origin: plain indices and lines of both axes."""
         inner = [loop for loop in self.loops if loop[0] <= child]
         points = [self.offsets(inner, indices) for indices in self.ranges(inner)]
         plain = {tuple(p[d] for d in operand.plain) for p in points}
         axes = []
         for output, kernel in operand.axes:
-            at = [p[output] * self.stride + p[kernel] for p in points]
-            axes.append((min(at), max(at)))
+            at = {p[output] * self.stride + p[kernel] for p in points}
+            axes.append(set(range(min(at), max(at) + 1)) if self.c.gaps else at)
         return plain, axes
 
     def tile(self, operand: Operand, box, at):
         plain, axes = box
         ranges = []
-        for (output, kernel), (low, high) in zip(operand.axes, axes, strict=True):
+        for (output, kernel), lines in zip(operand.axes, axes, strict=True):
             origin = at[output] * self.stride + at[kernel]
-            ranges.append(range(origin + low, origin + high + 1))
+            ranges.append([origin + line for line in lines])
         moved = [tuple(i + at[d] for i, d in zip(p, operand.plain, strict=True)) for p in plain]
         return {(*p, *rest) for p in moved for rest in product(*ranges)}
 
@@ -187,6 +187,7 @@ conventions = st.builds(
     sharing=st.sampled_from(Sharing),
     reduction=st.booleans(),
     latched=st.booleans(),
+    gaps=st.booleans(),
     one_way=st.booleans(),
 )
 
@@ -220,11 +221,16 @@ def test_counts_are_those_of_a_walk_through_all_iterations(nest: LoopNest, c: Co
     assert_walked(nest, c)
 
 
-@given(nests(letters="PRQC", most_temporal=5), st.sampled_from(Halo), st.sampled_from(Sharing))
+@given(
+    nests(letters="PRQC", most_temporal=5),
+    st.sampled_from(Halo),
+    st.sampled_from(Sharing),
+    st.booleans(),
+)
 def test_halos_and_diagonals_are_those_of_a_walk(
-    nest: LoopNest, halo: Halo, sharing: Sharing
+    nest: LoopNest, halo: Halo, sharing: Sharing, gaps: bool
 ) -> None:
-    assert_walked(nest, Conventions(halo=halo, sharing=sharing))
+    assert_walked(nest, Conventions(halo=halo, sharing=sharing, gaps=gaps))
 
 
 @given(nests())
@@ -262,6 +268,7 @@ def test_every_reuse_saves_traffic(nest: LoopNest) -> None:
         (total(sharing=Sharing.NONE), total(sharing=Sharing.MULTICAST)),
         (total(sharing=Sharing.MULTICAST), total(sharing=Sharing.NEIGHBOURS)),
         (total(latched=False), total(latched=True)),
+        (total(halo=Halo.NONE), total(halo=Halo.NONE, gaps=False)),
     ):
         assert (better.reads <= worse.reads).all()
         assert (better.fills <= worse.fills).all()
