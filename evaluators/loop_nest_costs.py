@@ -23,10 +23,13 @@ class Memories:
         read: Energy of reading one element of an operand, J, broadcast to ``(m, D, 3)``.
         write: Energy of writing one.
         bandwidth: Elements per cycle that one instance of a level reads and writes, all operands
-            together, broadcast to ``(m, D)``; ``inf`` where it never waits.
+            together, broadcast to ``(m, D)``; ``inf`` where it never waits. Operands with memories
+            of their own are levels of their own, which the others pass by.
         mac: Energy of one multiply-accumulate, J, broadcast to ``(m,)``.
         block: Elements that one access of a level moves, broadcast to ``(m, D)``: for the energy,
             the elements of an operand read, or written, are rounded up to whole accesses.
+        size: What an element takes of the bandwidth, broadcast to ``(m, D, 3)``: its bytes, where
+            bandwidths are in B per cycle.
     """
 
     read: Floats
@@ -34,6 +37,7 @@ class Memories:
     bandwidth: Floats | float = np.inf
     mac: Floats | float = 0.0
     block: Floats | float = 1.0
+    size: Floats | float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +100,8 @@ def costs_of(nest: LoopNest, moved: Traffic, memories: Memories) -> NestCosts:
     """As `nest_costs`, of traffic that is counted already."""
     steps = nest.steps
     pace = nest.instances * steps[:, None]
-    down = (moved.reads + moved.drains) / pace[:, :, None]
-    up = (moved.fills + moved.updates) / pace[:, :, None]
+    down = (moved.reads + moved.drains) * memories.size / pace[:, :, None]
+    up = (moved.fills + moved.updates) * memories.size / pace[:, :, None]
     weights, inputs, outputs = 0, 1, 2
     rate = (down[..., weights] + down[..., inputs] + down[..., outputs]) + (
         up[..., weights] + up[..., inputs] + up[..., outputs]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluators.loop_nest import DIMENSIONS, OPERANDS, OUTPUTS, Level, LoopNest, Operand
+from evaluators.loop_nest_costs import Memories, nest_costs
 from evaluators.loop_nest_traffic import (
     TIMELOOP,
     Conventions,
@@ -273,6 +274,23 @@ def test_every_reuse_saves_traffic(nest: LoopNest) -> None:
         assert (better.reads <= worse.reads).all()
         assert (better.fills <= worse.fills).all()
         assert (better.updates <= worse.updates).all()
+
+
+@given(nests(), st.floats(0.1, 100), st.floats(1, 10), conventions)
+def test_a_nest_takes_as_long_as_its_slowest_part(
+    nest: LoopNest, bandwidth: float, faster: float, c: Conventions
+) -> None:
+    access = np.ones((nest.depth, len(OPERANDS)))
+    slow = nest_costs(nest, Memories(access, access, bandwidth), c)
+    fast = nest_costs(nest, Memories(access, access, bandwidth * faster), c)
+    assert nest.steps <= fast.cycles <= slow.cycles
+    moved = slow.traffic
+    each = moved.reads + moved.fills + moved.updates + moved.drains
+    np.testing.assert_array_equal(moved.accesses, each)
+    exact = max(nest.steps[0], (each.sum(axis=2) / nest.instances / bandwidth).max())
+    assert slow.cycles[0] in (np.ceil(exact), np.floor(exact) + 1)
+    assert slow.bound_by[0] == -1 or slow.level_cycles[0, slow.bound_by[0]] > nest.steps[0]
+    assert slow.energy == fast.energy == each.sum()
 
 
 def test_many_rows_are_the_rows_one_by_one() -> None:

@@ -264,6 +264,10 @@ def test_bandwidth_and_energy_by_hand() -> None:
     assert found.level_cycles[0].tolist() == pytest.approx([(32 + 64) / 3, (96 + 16) / 3])
     assert found.cycles.tolist() == [38]
     assert found.bound_by.tolist() == [1]
+    wide = Memories(memories.read, memories.write, 3.0, size=np.array([1.0, 1.0, 4.0]))
+    assert nest_costs(nest, wide, Conventions()).level_cycles[0, 1] == pytest.approx(
+        (96 + 4 * 16) / 3
+    )
     blocks = Memories(memories.read, memories.write, 3.0, 0.5, block=np.array([1.0, 64.0]))
     # Operand by operand: 32 weights are one access of 64, as are 64 inputs and 16 outputs.
     expected = [[128.0, (64 + 64) * 10.0 + 64 * 20.0]]
