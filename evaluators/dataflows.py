@@ -65,6 +65,9 @@ class Gemms(Struct):
         vector_outputs: Elements that the vector unit writes.
         vector_weights: Weights that it reads: those of embeddings that are looked up.
         vector_window: Its cycles per element.
+        shifts: 1 where shifts take the place of products, else 0.
+        adders: 1 where differences take the place of products, else 0.
+        density: Share of weights that are not zero.
     """
 
     gemms: Floats
@@ -87,17 +90,14 @@ class Gemms(Struct):
     vector_outputs: Floats
     vector_weights: Floats
     vector_window: Floats
+    shifts: Floats
+    adders: Floats
+    density: Floats
 
     @classmethod
     def of(cls, table: LayerTable) -> Gemms:
-        """The GEMMs of a layer table, row by row.
-
-        Raises:
-            DesignError: A layer shifts or adds in place of multiplying: its processing elements
-                are not those of an array of multipliers.
-        """
-        _refuse_layers_without_products(table)
-        mac = table.macs > 0
+        """The GEMMs of a layer table, row by row; shift and adder layers count as such too."""
+        mac = table.accumulations > 0
         looked_up = table.operator == int(Operator.EMBEDDING)
         product = table.operator == int(Operator.MATMUL)
         shape = (table.N, table.P, table.Q, table.R, table.S, table.stride, table.C, table.groups)
@@ -137,7 +137,14 @@ class Gemms(Struct):
             vector_outputs=outputs,
             vector_weights=np.where(looked_up, outputs, 0.0),
             vector_window=window,
+            shifts=(table.operator == int(Operator.SHIFT)).astype(np.float64),
+            adders=(table.operator == int(Operator.ADDER)).astype(np.float64),
+            density=table.density,
         )
+
+    def with_sums(self, bits: float) -> Gemms:
+        """The same rows with partial sums of so many bits, whatever they need."""
+        return replace(self, sum_bits=np.where(self.gemms > 0, bits, self.sum_bits))
 
     def padded(self) -> Gemms:
         """The same rows and one more at the end that costs nothing."""
@@ -151,7 +158,12 @@ class Gemms(Struct):
         )
 
 
-def _refuse_layers_without_products(table: LayerTable) -> None:
+def refuse_layers_without_products(table: LayerTable) -> None:
+    """Refuses what an array of multipliers does not compute.
+
+    Raises:
+        DesignError: A layer shifts or adds in place of multiplying.
+    """
     strange = np.flatnonzero(table.accumulations > table.macs)
     if len(strange):
         row = int(strange[0])

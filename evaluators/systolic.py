@@ -37,8 +37,9 @@ from evaluators.dataflows import (
     flows_of,
     numbers_of,
 )
+from evaluators.layer_keys import multisets
 from evaluators.systolic_costs import FLOWS, LayerCosts, cost_of, layer_costs, pe_of
-from evaluators.systolic_grid import SystolicGrid, multisets
+from evaluators.systolic_grid import SystolicGrid
 from hwnas.arrays import Floats, Ints
 from hwnas.design import Design, Designs
 from hwnas.errors import ProblemError

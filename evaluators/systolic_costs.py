@@ -11,7 +11,14 @@ from typing import Final
 
 import numpy as np
 
-from evaluators.dataflows import DATAFLOWS, Arrays, Gemms, flows_of, numbers_of
+from evaluators.dataflows import (
+    DATAFLOWS,
+    Arrays,
+    Gemms,
+    flows_of,
+    numbers_of,
+    refuse_layers_without_products,
+)
 from evaluators.technology import Technology
 from hwnas.arrays import Floats, Values
 from hwnas.design import LayerTable
@@ -190,7 +197,12 @@ class Pe:
 
 
 def pe_of(table: LayerTable, gemms: Gemms, costs: Technology) -> Pe:
-    """The processing elements that networks need: as wide as their widest layers."""
+    """The processing elements that networks need: as wide as their widest layers.
+
+    Raises:
+        DesignError: A layer shifts or adds in place of multiplying.
+    """
+    refuse_layers_without_products(table)
 
     def widest(bits: Floats) -> Floats:
         most = np.zeros(table.n)

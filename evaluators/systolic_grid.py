@@ -7,23 +7,21 @@ layer costs on each array.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
 from evaluators.dataflows import SCRATCHPADS, Arrays, Gemms, flows_of, numbers_of
+from evaluators.layer_cache import LayerCache
+from evaluators.layer_keys import BITS, SHAPE
 from evaluators.systolic_costs import FLOWS, LayerCosts, cost_of, pe_of
 from evaluators.technology import Technology
 from hwnas.arrays import Bools, Floats, Ints
-from hwnas.design import Designs, LayerTable
+from hwnas.design import Designs
 from hwnas.evaluation.grid import Grid
 from hwnas.space import unique
 
-_SHAPE: Final = ("operator", "N", "K", "C", "P", "Q", "R", "S", "stride", "groups")
-_BITS: Final = ("weight_bits", "activation_bits")
 _NEEDS: Final = {
     "energy": ("energy", "latency"),
     "latency": ("latency",),
@@ -41,33 +39,8 @@ _COSTS: Final[dict[str, Callable[[LayerCosts], Floats]]] = {
 }
 _SPEEDS: Final = ("bandwidth", "clock", "leakage")
 """What dynamic energy, cycles and traffic do not depend on."""
-_BYTES: Final = 256 << 20
-"""What the costs of layers may take; beyond, they are forgotten and computed again."""
 _CELLS: Final = 16_384
 """Cells costed at a time, so that the columns at work stay in the cache."""
-
-
-def multisets(table: LayerTable, *, with_cells: bool) -> list[bytes]:
-    """One key per design: what layers it has, in whatever order.
-
-    Designs of equal keys have the same layers with the same bits. With cells, the keys also tell
-    which cell a layer belongs to, so they stay equal under every quantization policy.
-
-    Args:
-        table: Layers of ``n`` designs.
-        with_cells: Whether a layer's cell counts.
-    """
-    names = (*_SHAPE, *_BITS, *(("cell",) if with_cells else ()))
-    rows = np.stack([getattr(table, name) for name in names], axis=1)
-    first, which = unique(rows)
-    pairs, counts = np.unique(table.design * len(first) + which, return_counts=True)
-    designs, kinds = np.divmod(pairs, max(1, len(first)))
-    entries = np.concatenate([rows[first[kinds]], counts[:, None]], axis=1)
-    # Kinds are sorted by their rows, so equal multisets are equal sequences of entries.
-    width = entries.shape[1] * entries.itemsize
-    bounds = (np.searchsorted(designs, np.arange(table.n + 1)) * width).tolist()
-    data = entries.tobytes()
-    return [hashlib.blake2b(data[a:b], digest_size=16).digest() for a, b in pairwise(bounds)]
 
 
 class SystolicGrid:
@@ -100,20 +73,20 @@ class SystolicGrid:
             np.stack([*slow, self.flows]), axis=1, return_index=True, return_inverse=True
         )
         self._alike: Ints = alike.reshape(-1)
-        self._place: dict[bytes, int] = {}
-        self._tables = {
-            name: np.empty((0, len(inner) if name == "latency" else len(self._first)))
-            for name in self._kept
-        }
-        self._lacking: Bools = np.zeros(0, dtype=np.bool_)
+        self._cache = LayerCache(
+            {name: len(inner) if name == "latency" else len(self._first) for name in self._kept}
+        )
 
     def __call__(self, outer: Designs) -> Grid:
         """Measures ``o`` networks, bits included, on all arrays; see `against`."""
         table = outer.layers
         gemms = Gemms.of(table)
-        rows = np.stack([getattr(table, name) for name in (*_SHAPE, *_BITS)], axis=1)
+        rows = np.stack([getattr(table, name) for name in (*SHAPE, *BITS)], axis=1)
         first, which = unique(rows)
-        places = self._costed([row.tobytes() for row in rows[first]], gemms, first)
+        places = self._cache.places(
+            [row.tobytes() for row in rows[first]],
+            lambda new: self._costs(gemms.pick(first[new]), len(new)),
+        )
         counts = np.bincount(table.design * len(first) + which, minlength=len(outer) * len(first))
         often = counts.reshape(len(outer), len(first)).astype(np.float64)
         pe = pe_of(table, gemms, self.technology)
@@ -136,7 +109,7 @@ class SystolicGrid:
         }
         columns = {name: answer() for name, answer in answers.items() if name in self.names}
         feasible: Bools = np.ones((len(outer), len(self.pes)), dtype=np.bool_)
-        lacking = self._lacking[places]
+        lacking = self._cache["lacks"][places].any(axis=1)
         if lacking.any():
             feasible = self._summed(often[:, lacking], places[lacking], "lacks") == 0
             for column in columns.values():
@@ -144,35 +117,9 @@ class SystolicGrid:
         return Grid(columns, feasible)
 
     def _summed(self, often: Floats, places: Ints, name: str) -> Floats:
-        """Costs summed over the layers of each network, ``(o, i)``.
-
-        Networks have few of all layers. Each sum is taken in the order of the network's own layers,
-        so that it does not depend on which other networks are measured.
-        """
-        from scipy.sparse import csr_array
-
-        network, layer = np.nonzero(often)
-        starts = np.searchsorted(network, np.arange(len(often) + 1))
-        shape = len(often), len(self._place)
-        matrix = csr_array((often[network, layer], places[layer], starts), shape=shape)
-        summed: Floats = matrix @ self._tables[name]
+        """Costs summed over the layers of each network, ``(o, i)``."""
+        summed = self._cache.summed(often, places, name)
         return summed if name == "latency" else summed[:, self._alike]
-
-    def _costed(self, names: list[bytes], gemms: Gemms, rows: Ints) -> Ints:
-        """Where the costs of some layers stand, which are computed if need be."""
-        new = [j for j, name in enumerate(names) if name not in self._place]
-        if new:
-            each = 8 * max(1, sum(table.shape[1] for table in self._tables.values()))
-            if (len(self._place) + len(new)) * each > _BYTES and self._place:
-                self._place.clear()
-                self._tables = {k: column[:0] for k, column in self._tables.items()}
-                new = list(range(len(names)))
-            costs = self._costs(gemms.pick(rows[new]), len(new))
-            self._tables = {k: np.concatenate([self._tables[k], costs[k]]) for k in self._kept}
-            self._lacking = np.asarray(self._tables["lacks"].any(axis=1))
-            for j in new:
-                self._place[names[j]] = len(self._place)
-        return np.array([self._place[name] for name in names], dtype=np.int64)
 
     def _costs(self, gemms: Gemms, n: int) -> dict[str, Floats]:
         """What layers cost on the different arrays; latency on all of them, at their speeds."""

@@ -11,9 +11,12 @@ from hwnas.design import (
     BitsPerLayer,
     FixedNetwork,
     ImportedNetwork,
+    MappingPerLayer,
     NASBench201,
     NASBenchMacro,
+    SpatialArray,
     UniformBits,
+    UniformMapping,
 )
 from hwnas.testing import (
     EvaluatorSubject,
@@ -34,6 +37,21 @@ SMALL = (
 )
 """For evaluators that take seconds per design."""
 
+SPATIAL = (
+    SkipNet().space()
+    + BitsPerCell().space()
+    + UniformMapping().space()
+    + SpatialArray(
+        dataflow=("nvdla", "shidiannao", "row_stationary", "G|K", "K|C|P"),
+        depth=(1, 2),
+        input_rf=(0, 8),
+        ifmap_sram=(256, 4096, 65536),
+        pe=("fixed", "bit_serial", "composable"),
+    ).space()
+)
+"""For evaluators of spatial arrays."""
+SPACE_OF = {"training": SMALL, "spatial": SPATIAL}
+
 NEEDS = {"training": "torch", "gp": "torch", "boosted_trees": "xgboost"}
 OPTIONS = {
     "training": {"epochs": 1},
@@ -53,6 +71,9 @@ SPACES = {
     "skipnet, odd image": SkipNet(image=9, cells=(1, 2, 4), skips=("add",), channels=3),
     "bits_per_cell": BitsPerCell(),
     "systolic_array": SystolicArray(),
+    "spatial_array": SpatialArray(),
+    "uniform_mapping": UniformMapping(),
+    "mapping_per_layer": MappingPerLayer(layers=3),
     "nas_bench_201": NASBench201(),
     "nas_bench_macro": NASBenchMacro(),
     "fixed_network": FixedNetwork(),
@@ -61,6 +82,10 @@ SPACES = {
     "bits_per_layer": BitsPerLayer(),
     "joint": JOINT,
     "joint, NAS-Bench-201": NASBench201().space() + UniformBits().space() + SystolicArray().space(),
+    "joint, spatial array": SPATIAL,
+    "joint, mapping per layer": FixedNetwork().space()
+    + MappingPerLayer().space()
+    + SpatialArray().space(),
     "joint, bits per layer": FixedNetwork().space()
     + BitsPerLayer().space()
     + SystolicArray().space(),
@@ -88,8 +113,7 @@ def test_spaces(name, check):
 def evaluator_subject(name):
     """Built once, because what it answers is measured once."""
     rows = FEW_ROWS.get(name, EvaluatorSubject.rows)
-    space = SMALL if name in FEW_ROWS else JOINT
-    return EvaluatorSubject(build("hwnas.evaluators", name), space, rows)
+    return EvaluatorSubject(build("hwnas.evaluators", name), SPACE_OF.get(name, JOINT), rows)
 
 
 # A table needs a file and its columns: tests/evaluators/test_tabular.py runs the suite on several.

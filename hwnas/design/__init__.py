@@ -7,12 +7,19 @@ from hwnas.design.fixed_network import FixedNetwork
 from hwnas.design.graph import Graph, Join, Layer, Source
 from hwnas.design.imported_network import ImportedNetwork
 from hwnas.design.layers import FLOAT_BITS, LayerTable, Operator
+from hwnas.design.mappings import MappingPerLayer, UniformMapping
 from hwnas.design.nas_bench_201 import NASBench201
 from hwnas.design.nas_bench_macro import NASBenchMacro
 from hwnas.design.outside.onnx_file import from_onnx
 from hwnas.design.outside.torch_module import from_torch
-from hwnas.design.parts import AcceleratorTemplate, NetworkFamily, QuantizationPolicy
+from hwnas.design.parts import (
+    AcceleratorTemplate,
+    MappingPolicy,
+    NetworkFamily,
+    QuantizationPolicy,
+)
 from hwnas.design.skipnet import SkipNet
+from hwnas.design.spatial_array import SpatialArray
 from hwnas.design.systolic_array import SystolicArray
 from hwnas.design.uniform_bits import UniformBits
 
@@ -29,6 +36,8 @@ __all__ = [
     "Join",
     "Layer",
     "LayerTable",
+    "MappingPerLayer",
+    "MappingPolicy",
     "NASBench201",
     "NASBenchMacro",
     "NetworkFamily",
@@ -36,8 +45,10 @@ __all__ = [
     "QuantizationPolicy",
     "SkipNet",
     "Source",
+    "SpatialArray",
     "SystolicArray",
     "UniformBits",
+    "UniformMapping",
     "from_onnx",
     "from_torch",
 ]

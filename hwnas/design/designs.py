@@ -14,7 +14,12 @@ import numpy as np
 from hwnas.arrays import Bools, Choice, Columns, Ints, Values
 from hwnas.design.graph import Graph
 from hwnas.design.layers import LayerTable
-from hwnas.design.parts import AcceleratorTemplate, NetworkFamily, QuantizationPolicy
+from hwnas.design.parts import (
+    AcceleratorTemplate,
+    MappingPolicy,
+    NetworkFamily,
+    QuantizationPolicy,
+)
 from hwnas.errors import DesignError, nearest
 from hwnas.space import Space, unique
 
@@ -98,7 +103,7 @@ class Designs:
 
     @cached_property
     def layers(self) -> LayerTable:
-        """All layers of all designs, at the policy's bit widths.
+        """All layers of all designs, at the policy's bit widths, mapped as the genes say.
 
         Without a quantization part every layer has the bits that its family gives it, which is
         single precision unless a network was imported with others.
@@ -108,9 +113,13 @@ class Designs:
         """
         table = _family(self.space).layers(self.columns, len(self))
         policy = self.space.parts.get("quant")
-        if not isinstance(policy, QuantizationPolicy):
-            return table
-        return table.with_bits(*policy.bits(self.columns, table.design, table.cell))
+        if isinstance(policy, QuantizationPolicy):
+            table = table.with_bits(*policy.bits(self.columns, table.design, table.cell))
+        mapping = self.space.parts.get("map")
+        if isinstance(mapping, MappingPolicy):
+            tiling, stay = mapping.mappings(self.columns, table.design, table.cell)
+            table = replace(table, tiling=tiling, stay=stay)
+        return table
 
     @cached_property
     def accelerators(self) -> Mapping[str, Values]:

@@ -79,6 +79,10 @@ class LayerTable:
         activation_bits: Bits of an input and of an output activation.
         density: Share of weights that are not zero, ``float64 (L,)``.
         cell: The cell of the network that the row belongs to, counted from 1; 0 for stem and head.
+        tiling: Number of the off-chip tiling in `hwnas.design.mappings.TILINGS`, from 1; 0 for
+            the best.
+        stay: Number of what stays in the registers in `hwnas.design.mappings.STAYS`, from 1; 0 for
+            the best.
     """
 
     n: int
@@ -97,6 +101,8 @@ class LayerTable:
     activation_bits: Ints
     density: Floats
     cell: Ints
+    tiling: Ints
+    stay: Ints
 
     def __len__(self) -> int:
         return len(self.design)
@@ -212,7 +218,8 @@ class LayerTable:
             n: Number of designs.
             design: ``int64 (L,)``.
             **columns: Any of the columns. Left out: operator CONVOLUTION, N = P = Q = R = S =
-                stride = groups = 1, bits `FLOAT_BITS`, density 1, cell 0; K and C are needed.
+                stride = groups = 1, bits `FLOAT_BITS`, density 1, cell, tiling and stay 0; K and C
+                are needed.
         """
         usual: dict[str, int | float] = {
             "operator": Operator.CONVOLUTION,
@@ -221,6 +228,8 @@ class LayerTable:
             "activation_bits": FLOAT_BITS,
             "density": 1.0,
             "cell": 0,
+            "tiling": 0,
+            "stay": 0,
         }
         length = (len(design),)
         table: dict[str, Any] = {

@@ -57,6 +57,25 @@ class QuantizationPolicy(Part):
         """
 
 
+class MappingPolicy(Part):
+    """Reads the ``map`` genes as mappings per layer."""
+
+    prefix: ClassVar[str] = "map"
+
+    @abstractmethod
+    def mappings(self, columns: Columns, design: Ints, cell: Ints) -> tuple[Ints, Ints]:
+        """Mappings of layer rows.
+
+        Args:
+            columns: Gene name to values ``(n,)`` of (at least) this part's genes.
+            design: The rows' designs, ``(L,)``.
+            cell: The rows' cells, ``(L,)``, counted from 1; 0 for stem and head.
+
+        Returns:
+            Numbers of tilings and of operands that stay, each ``int64 (L,)``; 0 for the best.
+        """
+
+
 class AcceleratorTemplate(Part):
     """Reads the ``hw`` genes as accelerators."""
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evaluators.layer_keys import multisets
 from evaluators.systolic import Systolic
-from evaluators.systolic_grid import SystolicGrid, multisets
+from evaluators.systolic_grid import SystolicGrid
 from hwnas import Designs
 from hwnas.design import BitsPerCell, SkipNet, SystolicArray, UniformBits
 from hwnas.design.nas_bench_201 import NASBench201
@@ -77,7 +78,7 @@ def test_what_is_kept_and_what_is_forgotten_makes_no_difference(monkeypatch):
     space = SPACES["skipnet"]
     outer, inner = sides(space, 12, 4)
     at_once = SystolicGrid(Systolic().technology, 1.0, inner, EVERYTHING)(outer)
-    monkeypatch.setattr("evaluators.systolic_grid._BYTES", 20 * 6 * 8 * len(inner))
+    monkeypatch.setattr("evaluators.layer_cache._BYTES", 20 * 6 * 8 * len(inner))
     monkeypatch.setattr("evaluators.systolic_grid._CELLS", 50)
     forgetful = SystolicGrid(Systolic().technology, 1.0, inner, EVERYTHING)
     for i in (*range(12), 3, 0):

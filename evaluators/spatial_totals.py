@@ -1,0 +1,238 @@
+"""Sums over layers: every different (layer, accelerator) pair of a batch is costed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from evaluators.pe import ProcessingElement
+from evaluators.spatial_batch import Kinds, Sparsity, arrays_of, pe_named
+from evaluators.spatial_costs import Conventions, Objective, spatial_costs
+from evaluators.spatial_rows import Arrays, Costs, Layers
+from evaluators.stays import Stay
+from evaluators.technology import Technology
+from evaluators.tilings import POLICIES
+from evaluators.unrolled import Dataflow, dataflow_of
+from hwnas.arrays import Floats, Ints, Values
+
+_BLOCK: Final = 4096
+"""Pairs costed at a time, so that the columns at work stay in the cache."""
+_DENSE: Final = 4_000_000
+"""Up to so many pairs that might occur, those that do are found by marking them."""
+_TWINS: Final = (Stay.WEIGHTS_FOR_OUTPUTS, Stay.OUTPUTS_FOR_WEIGHTS, Stay.INPUTS_FOR_OUTPUTS)
+"""With room for one element, what else the registers serve makes no difference."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """How a spatial array is costed.
+
+    Attributes:
+        technology: What actions and components cost.
+        how: What is assumed.
+        objective: What mappings are chosen for.
+        zeros: What zeros among the weights are good for.
+        double_buffered: Half of each scratchpad is filled while the other half works.
+        accumulator_bits: Bits of every partial sum; ``None`` for what each layer needs.
+    """
+
+    technology: Technology
+    how: Conventions
+    objective: Objective
+    zeros: Sparsity
+    double_buffered: bool = True
+    accumulator_bits: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Accelerators:
+    """The different accelerators of a batch, and their kinds.
+
+    Attributes:
+        arrays: Their columns, ``(A,)`` each, in cycles: at a clock of 1 Hz.
+        flow: The place of their dataflow and elements in `flows`, ``(A,)``.
+        flows: Dataflow and kind of elements.
+    """
+
+    arrays: Arrays
+    flow: Ints
+    flows: Sequence[tuple[Dataflow, ProcessingElement]]
+
+
+def accelerators_of(
+    model: Model,
+    numbers: Mapping[str, Floats],
+    flow: Ints,
+    flows: Sequence[tuple[Dataflow, ProcessingElement]],
+) -> Accelerators:
+    """Accelerators made in a model's technology.
+
+    Args:
+        model: How they are costed.
+        numbers: Parameter to values ``(A,)``.
+        flow: The place of their dataflow and elements, ``(A,)``.
+        flows: Dataflow and kind of elements.
+    """
+    arrays = arrays_of(numbers, model.technology, double_buffered=model.double_buffered)
+    return Accelerators(arrays, flow, flows)
+
+
+def flows_of(dataflow: Values, pe: Values) -> tuple[Ints, list[tuple[Dataflow, ProcessingElement]]]:
+    """Numbers the pairs of dataflow and kind of elements that occur.
+
+    Args:
+        dataflow: Names ``(n,)``.
+        pe: Names ``(n,)``.
+
+    Returns:
+        The number of each one's pair, ``(n,)``, and the pairs.
+
+    Raises:
+        SpaceError: A dataflow is unknown.
+        DesignError: A kind of elements is unknown.
+    """
+    names, which = np.unique(np.stack([dataflow, pe]), axis=1, return_inverse=True)
+    flows = [(dataflow_of(str(name)), pe_named(str(kind))) for name, kind in names.T]
+    return which.reshape(-1).astype(np.int64), flows
+
+
+def pick(columns: Any, rows: Ints) -> Any:
+    """Rows of a named tuple of columns."""
+    return type(columns)(*(column[rows] for column in columns))
+
+
+def pairs_of(kind: Ints, array: Ints, kinds: int, arrays: int) -> tuple[Ints, Ints, Ints]:
+    """The different pairs among many.
+
+    Args:
+        kind: ``(x,)``, below ``kinds``.
+        array: ``(x,)``, below ``arrays``.
+        kinds: How many there are.
+        arrays: How many there are.
+
+    Returns:
+        Kind and array of each different pair, ``(u,)`` each, and for each of the many its place
+        among them, ``(x,)``.
+    """
+    code = kind * arrays + array
+    if kinds * arrays <= _DENSE:
+        seen = np.zeros(kinds * arrays, dtype=np.bool_)
+        seen[code] = True
+        found = np.flatnonzero(seen)
+        place = np.empty(kinds * arrays, dtype=np.int64)
+        place[found] = np.arange(len(found))
+        inverse = place[code]
+    else:
+        found, inverse = np.unique(code, return_inverse=True)
+    return found // arrays, found % arrays, inverse.reshape(-1)
+
+
+def costs_of_pairs(
+    model: Model, kinds: Kinds, accelerators: Accelerators, kind: Ints, array: Ints
+) -> Costs:
+    """What pairs of layer and accelerator cost, ``(u,)`` each; times in cycles.
+
+    Args:
+        model: How they are costed.
+        kinds: Layers.
+        accelerators: Accelerators.
+        kind: The layer of each pair, ``(u,)``.
+        array: The accelerator of each pair, ``(u,)``.
+    """
+    columns = {name: np.empty(len(kind)) for name in Costs._fields}
+    given = bool((kinds.tiling > 0).any() or (kinds.stay > 0).any())
+    mapped = (kinds.g.gemms > 0)[kind]
+    for number, (dataflow, pe) in enumerate(accelerators.flows):
+        mine = accelerators.flow[array] == number
+        if not mine.any():
+            continue
+        layers = kinds.layers(pe, model.technology, model.zeros)
+        for real in (True, False):
+            for rows in _blocks(np.flatnonzero(mine & (mapped == real)), _BLOCK):
+                g, a = pick(layers, kind[rows]), pick(accelerators.arrays, array[rows])
+                stays = tuple(Stay) if given else _differing(g, a)
+                found = spatial_costs(
+                    np,
+                    g,
+                    a,
+                    dataflow,
+                    how=model.how,
+                    objective=model.objective,
+                    # What the vector unit does is not mapped.
+                    stays=stays if real else stays[:1],
+                    members=len(POLICIES) if real else 1,
+                    given=given and real,
+                )
+                for name, column in columns.items():
+                    column[rows] = getattr(found, name)
+    return Costs(**columns)
+
+
+def _blocks(rows: Ints, size: int) -> Iterator[Ints]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def _differing(g: Layers, a: Arrays) -> tuple[Stay, ...]:
+    """The on-chip mappings that can differ: fewer where registers hold single elements."""
+    least = max(1.0, float(min(g.weight_bits.min(), g.activation_bits.min(), g.sum_bits.min())))
+    most = max(float(x.max()) for x in (a.weight_rf, a.input_rf, a.output_rf))
+    if most >= 2.0 * least:
+        return tuple(Stay)
+    return tuple(stay for stay in _TWINS if stay != Stay.INPUTS_FOR_OUTPUTS or a.input_rf.max() > 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Layers of designs, one row per design and different layer.
+
+    Attributes:
+        design: The row's design, ``(x,)``, ascending.
+        often: How often the layer occurs in its network, ``(x,)``.
+        kind: The layer among the kinds, ``(x,)``.
+    """
+
+    design: Ints
+    often: Floats
+    kind: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """Which layers networks have, and how often.
+
+    Attributes:
+        starts: Where the layers of each network begin, ``(networks + 1,)``.
+        kind: Layers, network by network, ``(y,)``.
+        often: How often each occurs there, ``(y,)``.
+    """
+
+    starts: Ints
+    kind: Ints
+    often: Floats
+
+    @classmethod
+    def of(cls, design: Ints, kind: Ints, networks: int, kinds: int) -> Networks:
+        """Counts layers.
+
+        Args:
+            design: The network of each row of a table, ``(L,)``.
+            kind: The kind of each row, ``(L,)``.
+            networks: How many networks there are.
+            kinds: How many kinds there are.
+        """
+        pairs, counts = np.unique(design * max(1, kinds) + kind, return_counts=True)
+        owner, which = np.divmod(pairs, max(1, kinds))
+        starts = np.searchsorted(owner, np.arange(networks + 1))
+        return cls(starts, which, counts.astype(np.float64))
+
+    def rows(self, network: Ints) -> Rows:
+        """The rows of designs, whose networks are given, ``(n,)``."""
+        lengths = np.diff(self.starts)[network]
+        before = np.cumsum(lengths) - lengths
+        place = np.repeat(self.starts[network] - before, lengths) + np.arange(int(lengths.sum()))
+        design = np.repeat(np.arange(len(network)), lengths)
+        return Rows(design, self.often[place], self.kind[place])
