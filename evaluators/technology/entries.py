@@ -11,10 +11,10 @@ from typing import Any, Final, NoReturn
 from hwnas.errors import HwnasError, ProblemError, UnitError, nearest
 
 _UNITS: Final[Mapping[str, Mapping[str, float]]] = {
-    "energy": {"fJ": 1e-15, "pJ": 1e-12, "nJ": 1e-9},
-    "leakage": {"pW": 1e-12, "nW": 1e-9, "uW": 1e-6, "mW": 1e-3},
+    "energy": {"pJ": 1e-12, "fJ": 1e-15, "nJ": 1e-9},
+    "leakage": {"uW": 1e-6, "nW": 1e-9, "pW": 1e-12, "mW": 1e-3},
     "area": {"um2": 1e-12, "mm2": 1e-6},
-    "size": {"B": 1.0, "KiB": 1024.0, "MiB": 1024.0**2},
+    "size": {"KiB": 1024.0, "B": 1.0, "MiB": 1024.0**2},
     "node": {"nm": 1.0},
 }
 UNITS: Final = {unit: size for units in _UNITS.values() for unit, size in units.items()}

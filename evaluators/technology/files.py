@@ -183,8 +183,8 @@ def _file(
 ) -> _Kind:
     if isinstance(name, Path):
         return kind(name)
-    own = folder / f"{name}{_SUFFIX}"
-    if own.name == f"{name}{_SUFFIX}" and own.is_file():
+    own = _own(name, folder)
+    if own is not None:
         return kind(own)
     if name in plugins.available(GROUP):
         found = plugins.load(GROUP, name)
@@ -228,27 +228,36 @@ def _text(path: Traversable | Path) -> str:
         ) from error
 
 
+def _own(name: str, folder: Traversable) -> Traversable | None:
+    file = folder / f"{name}{_SUFFIX}"
+    return file if file.name == f"{name}{_SUFFIX}" and file.is_file() else None
+
+
 def _opened(name: str) -> Table:
     """The table that another one borrows from: a technology or a DRAM, by name."""
-    try:
-        path = _file(name, "table", DramFile, _HERE / "dram", drams).path
-    except PluginError:
-        path = _file(name, "table", TableFile, _HERE, available).path
+    path: Traversable | Path | None = _own(name, _HERE) or _own(name, _HERE / "dram")
+    if path is None:
+        try:
+            path = _file(name, "table", DramFile, _HERE / "dram", drams).path
+        except PluginError:
+            path = _file(name, "table", TableFile, _HERE, available).path
     return Table.of(_text(path), str(path), _opened)
 
 
 @cache
 def _technology(text: str, where: str) -> Technology:
     table = Table.of(text, where, _opened)
-    return technology(table, _digest(table, where))
+    found = technology(table)
+    return replace(found, version=found.version + _digest(table))
 
 
 @cache
 def _dram(text: str, where: str) -> Dram:
     table = Table.of(text, where, _opened)
-    return dram_of(table, _digest(table, where))
+    found = dram_of(table)
+    return replace(found, version=found.version + _digest(table))
 
 
-def _digest(table: Table, where: str) -> str:
+def _digest(table: Table) -> str:
     """What tells apart two states of a person's file, whose version may not; ours are tested."""
-    return "" if where.startswith(str(_HERE)) else f"-{digest_of(table)}"
+    return "" if Path(table.where).is_relative_to(str(_HERE)) else f"-{digest_of(table)}"

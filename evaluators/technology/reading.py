@@ -119,12 +119,8 @@ def _moved(table: Table, part: str) -> float:
     return quantity(table, part, "energy", kind="energy") / owner.width(part, "bits")
 
 
-def technology(table: Table, digest: str = "") -> Technology:
+def technology(table: Table) -> Technology:
     """The technology of a file.
-
-    Args:
-        table: The file.
-        digest: What its version is to carry further, e.g. a hash of what was read.
 
     Raises:
         ProblemError: An entry is missing, unknown, no cost, or has no source.
@@ -137,7 +133,7 @@ def technology(table: Table, digest: str = "") -> Technology:
     owner, dram = table.find("dram")
     return Technology(
         name=name,
-        version=f"{version}{digest}",
+        version=version,
         description=description,
         multiplier=_logic(table, "multiplier"),
         adder=_logic(table, "adder"),
@@ -159,7 +155,7 @@ def technology(table: Table, digest: str = "") -> Technology:
     )
 
 
-def dram_of(table: Table, digest: str = "") -> Dram:
+def dram_of(table: Table) -> Dram:
     """The DRAM of a file: of one that has nothing else, or of a whole technology.
 
     Raises:
@@ -169,7 +165,7 @@ def dram_of(table: Table, digest: str = "") -> Dram:
     _check_parts(table)
     name, version, description = (table.text(key) for key in TEXTS)
     energy = _moved(table, "dram")
-    return Dram(name, f"{version}{digest}", description, energy, _sources(table))
+    return Dram(name, version, description, energy, _sources(table))
 
 
 def digest_of(table: Table) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any, Final
@@ -98,9 +97,13 @@ def _lines(found: Mapping[str, TableSummary | str]) -> Table:
     table.add_column("name", style="bold")
     table.add_column("what it is")
     for name, summary in found.items():
-        told = summary if isinstance(summary, str) else summary.description
-        table.add_row(name, re.split(r"(?<=[^.\d])\. |; ", told)[0].rstrip(".") + ".")
+        table.add_row(name, summary if isinstance(summary, str) else _first(summary.description))
     return table
+
+
+def _first(text: str) -> str:
+    """The first sentence of a description."""
+    return text.partition(". ")[0].rstrip(".") + "."
 
 
 def _summary(name: str) -> TableSummary | str:

@@ -234,6 +234,7 @@ def test_list_validate_schema_check(hwnas, study_file):
     listed = json.loads(hwnas("list", "--json").out)
     assert set(listed) == {"spaces", "evaluators", "predictors", "searchers", "tables"}
     assert listed["searchers"]["nsga2"].startswith("Constrained NSGA-II")
+    assert listed["tables"]["hbm2"]["figures"]["DRAM"]["unit"] == "J/bit"
     assert "did you mean 'searchers'" in hwnas("list", "searcher").err
     assert "8.451e+13 designs" in hwnas("validate", study_file).out
     assert json.loads(hwnas("schema").out)["title"] == "StudyModel"
