@@ -57,6 +57,9 @@ def named(given: str | Path) -> str | Path:
 class TableFile:
     """A technology's file: what an entry point of the group ``hwnas.tables`` may name.
 
+    A package with ``mine = TableFile(Path(__file__).with_name("mine.json"))`` in a module
+    ``theirs`` registers ``mine = "theirs:mine"``; then study files may say ``technology: mine``.
+
     Attributes:
         path: The file; `evaluators.technology.reading` says what is in it.
     """

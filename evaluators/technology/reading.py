@@ -119,6 +119,19 @@ def _moved(table: Table, part: str) -> float:
     return quantity(table, part, "energy", kind="energy") / owner.width(part, "bits")
 
 
+def _dram(table: Table) -> float:
+    energy = _moved(table, "dram")
+    if energy == 0.0:
+        table.refuse(
+            ("dram", "energy", "value"),
+            "a technology file has DRAM for nothing",
+            "DRAM energy always counts",
+            "0",
+            'take a built-in one: "dram": {"from": "lpddr4", "why": "..."}',
+        )
+    return energy
+
+
 def technology(table: Table) -> Technology:
     """The technology of a file.
 
@@ -129,7 +142,7 @@ def technology(table: Table) -> Technology:
     _check_parts(table)
     name, version, description = (table.text(key) for key in TEXTS)
     rf, sram = _memory(table, "register_file"), _memory(table, "sram")
-    dram_energy = _moved(table, "dram")
+    dram_energy = _dram(table)
     owner, dram = table.find("dram")
     return Technology(
         name=name,
@@ -164,7 +177,7 @@ def dram_of(table: Table) -> Dram:
     """
     _check_parts(table)
     name, version, description = (table.text(key) for key in TEXTS)
-    energy = _moved(table, "dram")
+    energy = _dram(table)
     return Dram(name, version, description, energy, _sources(table))
 
 

@@ -90,7 +90,10 @@ def test_numbers_by_hand() -> None:
     other = load("horowitz45")
     assert other.dram_energy == pytest.approx(1.3e-9 / 64)
     assert at(other.sram_read, 20 * KIB) * 64 == pytest.approx(15e-12)
-    assert other.shifter == costs.shifter
+    assert other.shifter.area == costs.shifter.area
+    assert other.shifter.energy / other.multiplier.energy == pytest.approx(
+        costs.shifter.energy / costs.multiplier.energy, rel=1e-5
+    )
     assert at(other.rf_read, 4096) * 32 == pytest.approx(2.86168e-12)
     assert (costs.node_nm, other.node_nm, costs.noc, costs.dram) == (40, 45, 0, "lpddr4")
 
@@ -228,7 +231,7 @@ VERSIONS = {
     "dosa": ("1", "1d70741b44ab"),
     "eyeriss": ("1", "0569ad50553a"),
     "eyeriss8": ("1", "2a847a1cfffd"),
-    "horowitz45": ("1", "951e02e94a6b"),
+    "horowitz45": ("1", "5b66e66e094c"),
     "maestro": ("1", "311ecd70cd6a"),
     "timeloop_pat": ("1", "d11a9c7e3a06"),
 }
