@@ -73,7 +73,11 @@ class Table:
             ) from error
         if not isinstance(raw, dict):
             raise ProblemError(
-                "a technology file has no entries", where=where, rule="a JSON object", given="no"
+                "a technology file has no entries",
+                where=where,
+                rule="a JSON object",
+                given=type(raw).__name__,
+                cure="begin with a built-in table",
             )
         table = cls(raw, where, opened)
         table.known((), raw, _TOP)
