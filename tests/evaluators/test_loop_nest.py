@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 from collections import defaultdict
 from itertools import pairwise, product
 
@@ -368,3 +370,30 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         LoopNest(nest.temporal, nest.order, nest.spatial[:, :0], nest.stride, nest.kept)
     with pytest.raises(DesignError, match="no permutation"):
         LoopNest(nest.temporal, nest.order * 0, nest.spatial, nest.stride, nest.kept)
+
+
+@pytest.mark.parametrize(
+    ("loops", "none", "innermost", "every"),
+    [
+        # Tiles of 2 rows and 1 column, in steps of one row: half of each is new.
+        ({"P": 5}, 10, 6, 6),
+        ({"K": 2, "P": 5}, 20, 12, 12),
+        # A loop inside P that leaves the tile where it is.
+        ({"P": 5, "K": 2}, 10, 10, 6),
+        # A column step starts the rows again.
+        ({"Q": 3, "P": 5}, 30, 18, 18),
+        # Rows move on while the columns start again, too far off to overlap.
+        ({"P": 5, "Q": 3}, 30, 30, 30),
+    ],
+)
+def test_halos_by_hand(loops: dict[str, int], none: int, innermost: int, every: int) -> None:
+    nest = LoopNest.of([Level("I", {"R": 2}), Level(loops=loops)])
+    for halo, expected in zip(Halo, (none, innermost, every), strict=True):
+        assert traffic(nest, Conventions(halo=halo)).fills[0, 0, INPUTS] == expected, halo
+
+
+@pytest.mark.parametrize("name", ["loop_nest", "loop_nest_traffic", "loop_nest_costs"])
+def test_examples_in_docstrings_hold(name: str) -> None:
+    found = doctest.testmod(importlib.import_module(f"evaluators.{name}"))
+    assert found.attempted > 0
+    assert found.failed == 0
