@@ -1,7 +1,8 @@
 """The door for plug-ins: entry points, the same for built-in and foreign ones.
 
-Groups: ``hwnas.spaces``, ``hwnas.evaluators``, ``hwnas.predictors``, ``hwnas.searchers``; and
-``hwnas.tables``, what cost models take their numbers from (see `hwnas.tables`).
+Groups: ``hwnas.spaces``, ``hwnas.evaluators``, ``hwnas.predictors``, ``hwnas.searchers``,
+``hwnas.exports``; and ``hwnas.tables``, what cost models take their numbers from (see
+`hwnas.tables`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ GROUPS: Final = (
     "hwnas.evaluators",
     "hwnas.predictors",
     "hwnas.searchers",
+    "hwnas.exports",
     "hwnas.tables",
 )
 
