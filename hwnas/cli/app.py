@@ -259,7 +259,7 @@ def dashboard(
 def list_(
     kind: Annotated[
         Optional[str],
-        typer.Argument(help="spaces, evaluators, predictors, searchers or tables."),
+        typer.Argument(help="spaces, evaluators, predictors, searchers, exports or tables."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -291,6 +291,32 @@ def show(
 
     study = _open(directory, storage).study
     show_design(study, number, as_json=as_json, html=html, file=file, folder=directory)
+
+
+@app.command("export")
+def export_(
+    directory: Directory,
+    number: Annotated[
+        Optional[int], typer.Argument(help="A design's number; the first of the front if left out.")
+    ] = None,
+    tool: Annotated[
+        str, typer.Option("--to", metavar="TOOL", help="scalesim, zigzag, timeloop or maestro.")
+    ] = "",
+    folder: Annotated[
+        Optional[Path],
+        typer.Option("--out", metavar="FOLDER", help="Default: DIR/export-NUMBER-TOOL."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an export that is there already.")
+    ] = False,
+    as_json: AsJson = False,
+    storage: Storage = None,
+) -> None:
+    """Write one design as input files of another tool, with notes on what differs there."""
+    from hwnas.cli.exporting import export_design
+
+    study = _open(directory, storage).study
+    export_design(study, number, tool, directory, folder, force=force, as_json=as_json)
 
 
 @app.command()

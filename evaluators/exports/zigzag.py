@@ -1,0 +1,293 @@
+"""Accelerators, mappings and workloads of ZigZag.
+
+The formats are those that ZigZag 3.9.1 (PyPI ``zigzag-dse``) reads and checks
+(``zigzag/parser/*_validator.py``). Run it with ``zigzag.api.get_hardware_performance_zigzag``
+(workload.yaml, accelerator.yaml, mapping.yaml).
+
+Only the spatial mapping is given; ZigZag searches the temporal one. Energies are pJ from one of our
+technologies; sizes are bits, bandwidths bits per cycle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any, ClassVar, Final
+
+from evaluators import technology as technologies
+from evaluators.exports.arrays import Array, array_of
+from evaluators.exports.nests import OPERANDS, RELEVANT, Nest, nests_of
+from evaluators.exports.texts import yaml_text
+from evaluators.exports.unrolling import steps, unroll
+from evaluators.technology import Technology
+from hwnas.design import Design
+from hwnas.design.export import Export, Exported, ExportedLayer
+
+_LOOPS: Final[Mapping[str, str]] = {
+    "N": "B", "G": "G", "K": "K", "C": "C", "P": "OY", "Q": "OX", "R": "FY", "S": "FX",
+}  # fmt: skip
+_MEMORIES: Final[Mapping[str, str]] = {"weights": "I2", "inputs": "I1", "outputs": "O"}
+_LINKS: Final = {"O": "O", "W": "I2", "I": "I1"}
+_EQUATION: Final = "O[b][g][k][oy][ox]+=W[g][k][c][fy][fx]*I[b][g][c][iy][ix]"
+_BYTE: Final = 8
+_DRAM_BITS: Final = 10**12
+"""So many that every network fits."""
+
+
+class ZigZag(Export):
+    """ZigZag 3.9.1: accelerator, spatial mapping and workload, with the bits of every layer.
+
+    Args:
+        technology: The table of energies, e.g. ``aladdin40``.
+
+    Raises:
+        PluginError: There is no technology of that name.
+    """
+
+    name: ClassVar[str] = "zigzag"
+
+    def __init__(self, technology: str = "aladdin40") -> None:
+        self.technology = technologies.load(technology)
+
+    def files(self, design: Design) -> Exported:
+        """Accelerator, mapping (one entry per layer) and workload.
+
+        Raises:
+            DesignError: The accelerator is of no known template, or no layer multiplies.
+        """
+        array = array_of(design, "ZigZag")
+        nests, notes = nests_of(design, "ZigZag")
+        files = {
+            "accelerator.yaml": yaml_text(_accelerator(array, nests, self.technology)),
+            "mapping.yaml": yaml_text(_mappings(array, nests)),
+            "workload.yaml": yaml_text([_layer(i, nest) for i, nest in enumerate(nests)]),
+        }
+        return Exported(
+            files=files,
+            notes=(*notes, *_notes(array, nests)),
+            layers=tuple(ExportedLayer(nest.name, nest.row, 1) for nest in nests),
+        )
+
+
+def _layer(place: int, nest: Nest) -> dict[str, Any]:
+    return {
+        "id": place,
+        "name": nest.name,
+        "operator_type": "Conv" if nest.name.startswith("conv") else "Gemm",
+        "equation": _EQUATION,
+        "dimension_relations": [f"ix={nest.stride}*ox+1*fx", f"iy={nest.stride}*oy+1*fy"],
+        "loop_dims": list(_LOOPS.values()),
+        "loop_sizes": [nest.sizes[loop] for loop in _LOOPS],
+        "operand_precision": {
+            "W": nest.weight_bits,
+            "I": nest.activation_bits,
+            "O": nest.sum_bits,
+            "O_final": nest.activation_bits,
+        },
+        # Its own number: both operands come from DRAM, not from another layer.
+        "operand_source": {"W": place, "I": place},
+    }
+
+
+def _mappings(array: Array, nests: tuple[Nest, ...]) -> list[dict[str, Any]]:
+    whole = {
+        f"D{place}": [f"{_LOOPS[axis.loops[0][0]]}, {axis.size}"]
+        for place, axis in enumerate(array.axes, 1)
+    }
+    entries = [{"name": "default", "spatial_mapping": whole, "memory_operand_links": dict(_LINKS)}]
+    for nest in nests:
+        spatial = {
+            f"D{place}": [f"{_LOOPS[loop]}, {factor}" for loop, factor in _used(factors)]
+            for place, factors in enumerate(unroll(nest, array), 1)
+        }
+        entries.append(
+            {"name": nest.name, "spatial_mapping": spatial, "memory_operand_links": dict(_LINKS)}
+        )
+    return entries
+
+
+def _used(factors: Mapping[str, int]) -> list[tuple[str, int]]:
+    """The loops that are unrolled; one of them at least, as ZigZag fills what is empty."""
+    used = [(loop, factor) for loop, factor in factors.items() if factor > 1]
+    return used or list(factors.items())[:1]
+
+
+def _accelerator(array: Array, nests: tuple[Nest, ...], costs: Technology) -> dict[str, Any]:
+    widest = {operand: max(nest.bits(operand) for nest in nests) for operand in OPERANDS}
+    dimensions = [f"D{place}" for place in range(1, len(array.axes) + 1)]
+    memories: dict[str, Any] = {}
+    for operand in OPERANDS:
+        if _registers(array, operand):
+            memories[f"register_{operand}"] = _register(array, operand, widest[operand], costs)
+    for operand in OPERANDS:
+        memories[f"scratchpad_{operand}"] = _scratchpad(array, operand, widest, costs)
+    memories["dram"] = _dram(array, costs)
+    product = costs.multiplier.energy * widest["weights"] * widest["inputs"]
+    accelerator: dict[str, Any] = {
+        "name": f"{array.template}_{array.dataflow}".replace("|", "_"),
+        "memories": memories,
+        "operational_array": {
+            "unit_energy": _picojoules(product + costs.adder.energy * widest["outputs"]),
+            "unit_area": 1.0,
+            "dimensions": dimensions,
+            "sizes": [axis.size for axis in array.axes],
+        },
+    }
+    if array.systolic:
+        accelerator["operational_array"]["systolic_dimensions"] = dimensions
+    return accelerator
+
+
+def _registers(array: Array, operand: str) -> bool:
+    """Whether an operand has registers of its own: what stays, sums, and all that are given."""
+    return not array.systolic or operand in (array.held, "outputs")
+
+
+def _register(array: Array, operand: str, bits: int, costs: Technology) -> dict[str, Any]:
+    """The registers of an operand: one set per element, or per sum where elements add up."""
+    served = []
+    if operand == "outputs" and array.held != "outputs":
+        served = [
+            f"D{place}"
+            for place, axis in enumerate(array.axes, 1)
+            if not any(loop in RELEVANT["outputs"] for loops in axis.loops for loop in loops)
+        ]
+    energy = _picojoules(costs.register.energy * bits)
+    return {
+        "size": max(array.registers[operand] * _BYTE, bits),
+        "r_cost": energy,
+        "w_cost": energy,
+        "area": 0.0,
+        "latency": 1,
+        "operands": [_MEMORIES[operand]],
+        "ports": _ports(operand, bits, bits, apart=True),
+        "served_dimensions": served,
+    }
+
+
+def _scratchpad(
+    array: Array, operand: str, widest: Mapping[str, int], costs: Technology
+) -> dict[str, Any]:
+    size = array.scratchpads[operand]
+    width = _width(array, operand, widest[operand])
+    return {
+        "size": size * _BYTE,
+        "r_cost": _picojoules(float(costs.sram_read(size)) * width),  # type: ignore[arg-type]
+        "w_cost": _picojoules(float(costs.sram_write(size)) * width),  # type: ignore[arg-type]
+        "area": 0.0,
+        "latency": 1,
+        "operands": [_MEMORIES[operand]],
+        "ports": _ports(operand, _BYTE, width, apart=False),
+        "served_dimensions": [f"D{place}" for place in range(1, len(array.axes) + 1)],
+        # Half of it works while the other half is filled.
+        "force_double_buffering": True,
+    }
+
+
+def _width(array: Array, operand: str, bits: int) -> int:
+    """Bits per cycle of a scratchpad's port, whole bytes.
+
+    A systolic array takes one element per row or column and cycle: along the axes where the
+    operand changes or, where it is loaded to stay, row by row.
+    """
+    if array.scratchpad_bandwidth is not None:
+        return max(1, int(array.scratchpad_bandwidth)) * _BYTE
+    changing = [
+        axis.size
+        for axis in array.axes
+        if any(loop in RELEVANT[operand] for loops in axis.loops for loop in loops)
+    ]
+    elements = changing[-1] if operand in (array.held, "outputs") else prod(changing)
+    return -(-elements * bits // _BYTE) * _BYTE
+
+
+def _dram(array: Array, costs: Technology) -> dict[str, Any]:
+    width = array.dram_bits_per_cycle
+    energy = _picojoules(costs.dram_energy * width)
+    inputs = [f"{name}, {way}" for name in ("I1", "I2") for way in ("fh", "tl")]
+    outputs = [f"O, {way}" for way in ("fh", "tl", "fl", "th")]
+    return {
+        "size": _DRAM_BITS,
+        "r_cost": energy,
+        "w_cost": energy,
+        "area": 0.0,
+        "latency": 1,
+        "operands": ["I1", "I2", "O"],
+        "ports": [_port("rw", 1, "read_write", (width, width), [*inputs, *outputs])],
+        "served_dimensions": [f"D{place}" for place in range(1, len(array.axes) + 1)],
+    }
+
+
+def _ports(operand: str, least: int, most: int, *, apart: bool) -> list[dict[str, Any]]:
+    """Ports of one memory: read and write; for sums, if ``apart``, two of each."""
+    name = _MEMORIES[operand]
+    reads, writes = [f"{name}, tl"], [f"{name}, fh"]
+    if operand == "outputs":
+        reads, writes = [*reads, f"{name}, th"], [*writes, f"{name}, fl"]
+    widths = (least, most)
+    if apart:
+        return [
+            *(_port("r", i, "read", widths, [way]) for i, way in enumerate(reads, 1)),
+            *(_port("w", i, "write", widths, [way]) for i, way in enumerate(writes, 1)),
+        ]
+    return [_port("r", 1, "read", widths, reads), _port("w", 1, "write", widths, writes)]
+
+
+def _port(
+    short: str, number: int, kind: str, widths: tuple[int, int], ways: list[str]
+) -> dict[str, Any]:
+    return {
+        "name": f"{short}_port_{number}",
+        "type": kind,
+        "bandwidth_min": widths[0],
+        "bandwidth_max": widths[1],
+        "allocation": ways,
+    }
+
+
+def _picojoules(joules: float) -> float:
+    return float(f"{joules * 1e12:.6g}")
+
+
+def _notes(array: Array, nests: tuple[Nest, ...]) -> tuple[str, ...]:
+    notes = [
+        "ZigZag's MACs cost the same at all bits: the energy given is that of the widest.",
+        "ZigZag searches the temporal mapping itself, and moves whole bytes.",
+        *array.bandwidth_note(),
+    ]
+    if array.systolic:
+        more = [_more_steps(nest, array) for nest in nests]
+        slower = [
+            f"{nest.name} x {share:.3g}"
+            for nest, share in zip(nests, more, strict=True)
+            if share > 1.0
+        ]
+        notes.append(
+            "ZigZag adds the drain of the array once per layer; ours fills and drains per fold."
+        )
+        if slower:
+            notes.append(
+                "ZigZag unrolls whole loops where im2col cuts their product anywhere; steps "
+                "against ours: " + ", ".join(slower) + "."
+            )
+    else:
+        narrow = [
+            operand
+            for operand in OPERANDS
+            if array.registers[operand] * _BYTE < max(nest.bits(operand) for nest in nests)
+        ]
+        if narrow:
+            notes.append("Registers are widened to hold one element: " + ", ".join(narrow) + ".")
+    return tuple(notes)
+
+
+def _more_steps(nest: Nest, array: Array) -> float:
+    """Steps there against those of an array that cuts the products of loops anywhere."""
+    there = prod(steps(nest, unroll(nest, array)).values())
+    unrolled = [[loop for loops in axis.loops for loop in loops] for axis in array.axes]
+    folds = prod(
+        -(-prod(nest.sizes[loop] for loop in loops) // axis.size)
+        for loops, axis in zip(unrolled, array.axes, strict=True)
+    )
+    along = {loop for loops in unrolled for loop in loops}
+    return there / (folds * prod(size for loop, size in nest.sizes.items() if loop not in along))
