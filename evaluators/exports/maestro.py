@@ -1,16 +1,16 @@
 """Networks, mappings and hardware of MAESTRO.
 
 MAESTRO could not be run here. The formats follow its repository (maestro-project/maestro of 2022:
-``data/model``, ``data/mapping``, ``data/hw`` and ``validation/eyeriss``) and Kwon et al., "Understanding
-reuse, performance, and hardware cost of DNN dataflows", MICRO 2019. Run it with
+``data/model``, ``data/mapping``, ``data/hw`` and ``validation/eyeriss``) and Kwon et al.,
+"Understanding reuse, performance, and hardware cost of DNN dataflows", MICRO 2019. Run it with
 
     maestro --HW_file=hardware.m --Mapping_file=mapping.m --print_res=true
             --print_res_csv_file=true --print_log_file=false
 
-Sizes are of inputs with their padding, which MAESTRO does not know: Y = (P - 1) stride + R. Directives
-are written from the outside in. Spatial arrays keep convolutions: K|C is the mapping KC-P, P|Q is
-YX-P with the coordinates of outputs, row-stationary ones are YR-P. Systolic arrays, which unroll the
-im2col matrix, are written as products of matrices (GEMM).
+Sizes are of inputs with their padding, which MAESTRO does not know: Y = (P - 1) stride + R.
+Directives are written from the outside in. Spatial arrays keep convolutions: K|C is the mapping
+KC-P, P|Q is YX-P with the coordinates of outputs, row-stationary ones are YR-P. Systolic arrays,
+which unroll the im2col matrix, are written as products of matrices (GEMM).
 """
 
 from __future__ import annotations
@@ -77,11 +77,11 @@ def _loops(array: Array) -> list[list[str]]:
 
 def _refuse_other_arrays(array: Array) -> None:
     first, *rest = _loops(array)
-    if len(rest) != 1 or set(first) & set(rest[0]):
+    if len(rest) != 1 or set(first) & set(rest[0]) or {"G", "N"} <= {*first, *rest[0]}:
         raise DesignError(
             f"the dataflow {array.dataflow} is not exported to MAESTRO",
             where="hw.dataflow",
-            rule="two axes with different loops",
+            rule="two axes with different loops, not both groups and images",
             given=array.dataflow,
             cure="export it to zigzag",
         )
@@ -167,7 +167,10 @@ def _convolution(array: Array, *, depthwise: bool) -> list[str]:
 
     Output coordinates (X', Y') where pixels or kernels are unrolled, else windows of the input.
     """
-    (outer,), (inner,) = _loops(array)
+    # A layer that is not depthwise is one group: the axis of the groups is idle, as of one image.
+    (outer,), (inner,) = (
+        [loop if depthwise or loop != "G" else "N" for loop in loops] for loops in _loops(array)
+    )
     unrolled = {outer, inner}
     order = "NPQKCRS" if array.held == "outputs" else "NKCRSPQ"
     columns = array.axes[1].size
@@ -265,5 +268,7 @@ def _notes(array: Array, nests: tuple[Nest, ...]) -> tuple[str, ...]:
         if nest.sizes["G"] > 1 and nest.name in grouped and any("G" in x for x in _loops(array))
     ]
     if unfit:
-        notes.append("Groups are not unrolled there, only depthwise ones: " + ", ".join(unfit) + ".")
+        notes.append(
+            "Groups are not unrolled there, only depthwise ones: " + ", ".join(unfit) + "."
+        )
     return tuple(notes)

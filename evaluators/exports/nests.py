@@ -31,6 +31,7 @@ class Nest:
     Attributes:
         name: Kind and row, e.g. ``conv003``.
         row: The row of ``design.layers``.
+        operator: CONVOLUTION, LINEAR or MATMUL.
         sizes: Loop to size. Where two activations are multiplied, every image has a second factor
             of its own: the images are groups then.
         stride: Stride, both directions.
@@ -40,6 +41,7 @@ class Nest:
 
     name: str
     row: int
+    operator: Operator
     sizes: Mapping[str, int]
     stride: int
     weight_bits: int
@@ -124,6 +126,7 @@ def nests_of(design: Design, tool: str) -> tuple[tuple[Nest, ...], tuple[str, ..
             Nest(
                 name=f"{_KINDS[operator]}{row:03d}",
                 row=row,
+                operator=operator,
                 sizes={loop: sizes[loop] for loop in LOOPS},
                 stride=int(table.stride[row]),
                 weight_bits=int(table.operand_bits[row]),

@@ -93,23 +93,29 @@ class ScaleSim(Export):
                 cure="export it to zigzag, timeloop or maestro",
             )
         nests, notes = nests_of(design, "SCALE-Sim")
-        files = {
-            "scalesim.cfg": _configuration(array, nests),
-            "topology.csv": _table(_CONVOLUTIONS, [_convolution(nest) for nest in nests]),
-            "gemm.csv": _table(_PRODUCTS, [_product(nest) for nest in nests]),
-            "layout.csv": "Layer name,\n",
-        }
         return Exported(
-            files=files,
+            files=texts(array, nests),
             notes=(*notes, *_notes(array, nests)),
             layers=tuple(ExportedLayer(n.name, n.row, n.sizes["G"]) for n in nests),
         )
 
 
+def texts(array: Array, nests: tuple[Nest, ...]) -> dict[str, str]:
+    """The files of some layers on a systolic array: name to text."""
+    return {
+        "scalesim.cfg": _configuration(array, nests),
+        "topology.csv": _table(_CONVOLUTIONS, [_convolution(nest) for nest in nests]),
+        "gemm.csv": _table(_PRODUCTS, [_product(nest) for nest in nests]),
+        "layout.csv": "Layer name,\n",
+    }
+
+
 def _configuration(array: Array, nests: tuple[Nest, ...]) -> str:
     rows, columns = (axis.size for axis in array.axes)
     # Operands must not share addresses: the longest input or filter fits below the next offset.
-    offset = max(10_000_000, *(n.elements(o, n.sizes) for n in nests for o in ("inputs", "weights")))
+    offset = max(
+        10_000_000, *(n.elements(o, n.sizes) for n in nests for o in ("inputs", "weights"))
+    )
     return _CONFIGURATION.format(
         rows=rows,
         columns=columns,

@@ -10,8 +10,8 @@ where ``layers.csv`` says which architecture belongs to a layer: Timeloop has on
 memory, so there is one architecture per pair of bit widths. Loops are padded to whole multiples of
 what the array unrolls; the product of the temporal factors is then the number of steps.
 
-The mapping is one that fits, not the best one: the array first, then registers, then as much as half
-of each scratchpad holds, and the rest at DRAM.
+The mapping is one that fits, not the best one: the array first, then registers, then as much as
+half of each scratchpad holds, and the rest at DRAM.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Timeloop(Export):
                 {"architecture": _architecture(array, nest, nests, sums)}
             )
             files[f"problems/{nest.name}.yaml"] = yaml_text(_problem(nest, tiling.padded))
-            files[f"mappings/{nest.name}.yaml"] = yaml_text({"mapping": _mapping(tiling, array)})
+            files[f"mappings/{nest.name}.yaml"] = yaml_text({"mapping": _mapping(tiling)})
             macs = prod(tiling.padded.values())
             rows.append(f"{nest.name},{nest.row},{chip},{nest.macs},{macs}")
             if macs > nest.macs:
@@ -196,7 +196,7 @@ def _problem(nest: Nest, padded: Mapping[str, int]) -> dict[str, Any]:
     return {"problem": {"shape": _SHAPE, "instance": {**padded, **coefficients}}}
 
 
-def _mapping(tiling: _Tiling, array: Array) -> list[dict[str, Any]]:
+def _mapping(tiling: _Tiling) -> list[dict[str, Any]]:
     one = dict.fromkeys(LOOPS, 1)
     order = _INNER_TO_OUTER[tiling.held]
     temporal = {
@@ -236,9 +236,7 @@ def _directive(target: str, kind: str, factors: Mapping[str, int], order: str) -
     }
 
 
-def _architecture(
-    array: Array, nest: Nest, nests: tuple[Nest, ...], sums: int
-) -> dict[str, Any]:
+def _architecture(array: Array, nest: Nest, nests: tuple[Nest, ...], sums: int) -> dict[str, Any]:
     bits = {"weights": nest.weight_bits, "inputs": nest.activation_bits, "outputs": sums}
     mesh = prod(axis.size for axis in array.axes[1:])
     widest = max(max(n.weight_bits, n.activation_bits) for n in nests)

@@ -20,12 +20,17 @@ from evaluators.exports.nests import OPERANDS, RELEVANT, Nest, nests_of
 from evaluators.exports.texts import yaml_text
 from evaluators.exports.unrolling import steps, unroll
 from evaluators.technology import Technology
-from hwnas.design import Design
+from hwnas.design import Design, Operator
 from hwnas.design.export import Export, Exported, ExportedLayer
 
 _LOOPS: Final[Mapping[str, str]] = {
     "N": "B", "G": "G", "K": "K", "C": "C", "P": "OY", "Q": "OX", "R": "FY", "S": "FX",
 }  # fmt: skip
+_OPERATORS: Final[Mapping[Operator, str]] = {
+    Operator.CONVOLUTION: "Conv",
+    Operator.LINEAR: "Gemm",
+    Operator.MATMUL: "Gemm",
+}
 _MEMORIES: Final[Mapping[str, str]] = {"weights": "I2", "inputs": "I1", "outputs": "O"}
 _LINKS: Final = {"O": "O", "W": "I2", "I": "I1"}
 _EQUATION: Final = "O[b][g][k][oy][ox]+=W[g][k][c][fy][fx]*I[b][g][c][iy][ix]"
@@ -57,23 +62,27 @@ class ZigZag(Export):
         """
         array = array_of(design, "ZigZag")
         nests, notes = nests_of(design, "ZigZag")
-        files = {
-            "accelerator.yaml": yaml_text(_accelerator(array, nests, self.technology)),
-            "mapping.yaml": yaml_text(_mappings(array, nests)),
-            "workload.yaml": yaml_text([_layer(i, nest) for i, nest in enumerate(nests)]),
-        }
         return Exported(
-            files=files,
+            files=texts(array, nests, self.technology),
             notes=(*notes, *_notes(array, nests)),
             layers=tuple(ExportedLayer(nest.name, nest.row, 1) for nest in nests),
         )
+
+
+def texts(array: Array, nests: tuple[Nest, ...], costs: Technology) -> dict[str, str]:
+    """The files of some layers on an array made in a technology: name to text."""
+    return {
+        "accelerator.yaml": yaml_text(_accelerator(array, nests, costs)),
+        "mapping.yaml": yaml_text(_mappings(array, nests)),
+        "workload.yaml": yaml_text([_layer(i, nest) for i, nest in enumerate(nests)]),
+    }
 
 
 def _layer(place: int, nest: Nest) -> dict[str, Any]:
     return {
         "id": place,
         "name": nest.name,
-        "operator_type": "Conv" if nest.name.startswith("conv") else "Gemm",
+        "operator_type": _OPERATORS[nest.operator],
         "equation": _EQUATION,
         "dimension_relations": [f"ix={nest.stride}*ox+1*fx", f"iy={nest.stride}*oy+1*fy"],
         "loop_dims": list(_LOOPS.values()),

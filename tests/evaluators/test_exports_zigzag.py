@@ -1,0 +1,104 @@
+"""Exports for ZigZag: workloads, mappings and memories."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+
+from evaluators.exports.nests import nests_of
+from hwnas.design.export import export
+from tests.exported_designs import ALL, design_of, systolic
+from tests.exported_files import accounted, expected, parse
+
+
+@pytest.mark.parametrize("dataflow", ALL)
+def test_zigzag_workloads_and_mappings(dataflow):
+    design = design_of(dataflow)
+    exported = export(design, "zigzag")
+    layers = parse(exported.files["workload.yaml"])
+    assert [layer["name"] for layer in layers] == [layer.name for layer in exported.layers]
+    macs = {layer["name"]: math.prod(layer["loop_sizes"]) for layer in layers}
+    assert accounted(exported, macs) == expected(design)
+    assert [layer["operand_precision"]["W"] for layer in layers] == [4, 8, 8, 3, 2, 8]
+    chip = parse(exported.files["accelerator.yaml"])
+    axes = dict(
+        zip(
+            chip["operational_array"]["dimensions"], chip["operational_array"]["sizes"], strict=True
+        )
+    )
+    mappings = {entry["name"]: entry for entry in parse(exported.files["mapping.yaml"])}
+    assert set(mappings) == {"default", *macs}
+    for layer in layers:
+        assert layer["dimension_relations"][1].startswith(
+            f"iy={design.layers.stride[exported.layers[layer['id']].row]}*oy"
+        )
+        left = dict(zip(layer["loop_dims"], layer["loop_sizes"], strict=True))
+        spread = mappings[layer["name"]]["spatial_mapping"]
+        assert set(spread) == set(axes)
+        for axis, entries in spread.items():
+            pairs = [(entry.split(", ")[0], int(entry.split(", ")[1])) for entry in entries]
+            assert 1 <= math.prod(factor for _, factor in pairs) <= axes[axis]
+            for loop, factor in pairs:
+                assert factor <= left[loop]
+                left[loop] = math.ceil(left[loop] / factor)
+        if "|" in dataflow:
+            loops = {"P": "OY", "Q": "OX", "R": "FY"}
+            for letter, (axis, size) in zip(dataflow.split("|"), axes.items(), strict=True):
+                ((loop, factor),) = [entry.split(", ") for entry in spread[axis]]
+                whole = layer["loop_sizes"][layer["loop_dims"].index(loop)]
+                assert loop == loops.get(letter, letter)
+                assert math.ceil(whole / int(factor)) == math.ceil(whole / size)
+
+
+@pytest.mark.parametrize("dataflow", ALL)
+def test_zigzag_memories(dataflow):
+    design = design_of(dataflow)
+    chip = parse(export(design, "zigzag").files["accelerator.yaml"])
+    ways = {"I1": {"fh", "tl"}, "I2": {"fh", "tl"}, "O": {"fh", "tl", "fl", "th"}}
+    held = {}
+    for name, memory in chip["memories"].items():
+        found = {}
+        for port in memory["ports"]:
+            assert 1 <= port["bandwidth_min"] <= port["bandwidth_max"]
+            assert re.fullmatch(r"[r]?[w]?_port_\d+", port["name"])
+            for entry in port["allocation"]:
+                operand, way = entry.split(", ")
+                assert way not in found.setdefault(operand, set())
+                found[operand].add(way)
+                assert port["type"] in ("read_write", "read" if way[0] == "t" else "write")
+        assert found == {operand: ways[operand] for operand in memory["operands"]}
+        assert memory["r_cost"] > 0 < memory["w_cost"]
+        if name.startswith("register"):
+            held[memory["operands"][0]] = memory["size"]
+            # One element of the widest layer at least, each access one element.
+            assert memory["size"] >= memory["ports"][0]["bandwidth_max"]
+    if dataflow in ("os", "ws", "is"):
+        assert set(held) == {"O", *{"ws": {"I2"}, "is": {"I1"}}.get(dataflow, set())}
+        assert chip["operational_array"]["systolic_dimensions"] == ["D1", "D2"]
+        assert held["O"] == max(n.sum_bits for n in nests_of(design, "")[0])
+    else:
+        assert held["I2"] == 16 * 8
+        assert "systolic_dimensions" not in chip["operational_array"]
+    assert chip["memories"]["scratchpad_inputs"]["size"] == 8192 * 8
+    assert chip["memories"]["dram"]["ports"][0]["bandwidth_max"] == 32
+
+
+def test_zigzag_says_where_it_takes_more_steps():
+    notes = " ".join(export(systolic(), "zigzag").notes)
+    # A window of 147 in 10 folds of 16 rows; whole loops take 3 x 4, of 2 x 7 = 14 rows each.
+    assert "steps against ours: conv000 x 1.2" in notes
+
+
+def test_zigzag_files_look_like_those_that_ran(shared):
+    ran = parse((shared / "reference" / "zigzag391_hw_ws_32x32.yaml").read_text())
+    chip = parse(export(systolic(rows=32, columns=32), "zigzag").files["accelerator.yaml"])
+    assert set(ran) == set(chip)
+    for memory in chip["memories"].values():
+        assert set(memory) - {"force_double_buffering"} == set(ran["memories"]["sram_w"])
+        assert set(memory["ports"][0]) == set(ran["memories"]["sram_w"]["ports"][0])
+    mapped = parse((shared / "reference" / "zigzag391_mapping_ws_32x32.yaml").read_text())
+    for entry in parse(export(systolic(), "zigzag").files["mapping.yaml"]):
+        assert set(entry) == set(mapped[0])
+        assert entry["memory_operand_links"] == mapped[0]["memory_operand_links"]
