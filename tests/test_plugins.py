@@ -32,7 +32,7 @@ def test_built_in_plugins_come_through_the_same_door():
     assert {"bits_per_cell", "skipnet", "systolic_array"} <= set(names)
 
 
-@pytest.mark.parametrize("group", ["hwnas.spaces", "hwnas.searchers"])
+@pytest.mark.parametrize("group", ["hwnas.spaces", "hwnas.searchers", "hwnas.exports"])
 def test_names_are_those_that_the_classes_say(group):
     for name in plugins.available(group):
         if name == "gp" and find_spec("torch") is None:

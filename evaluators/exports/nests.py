@@ -139,10 +139,7 @@ def nests_of(design: Design, tool: str) -> tuple[tuple[Nest, ...], tuple[str, ..
             rule="layers that multiply: " + ", ".join(operator.name for operator in _KINDS),
             given=", ".join(without) or "no layers",
         )
-    notes = [
-        f"{name} is left out: {_rows(rows)}. Our own figures have it."
-        for name, rows in without.items()
-    ]
+    notes = [f"{name} is left out: {_rows(rows)}." for name, rows in without.items()]
     rows = [nest.row for nest in nests]
     sparse = [row for row in rows if table.density[row] < 1.0]
     if sparse:

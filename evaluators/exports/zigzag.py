@@ -14,12 +14,14 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any, ClassVar, Final
 
+import numpy as np
+
 from evaluators import technology as technologies
 from evaluators.exports.arrays import Array, array_of
 from evaluators.exports.nests import OPERANDS, RELEVANT, Nest, nests_of
 from evaluators.exports.texts import yaml_text
 from evaluators.exports.unrolling import steps, unroll
-from evaluators.technology import Technology
+from evaluators.technology import Curve, Technology
 from hwnas.design import Design, Operator
 from hwnas.design.export import Export, Exported, ExportedLayer
 
@@ -161,11 +163,14 @@ def _register(array: Array, operand: str, bits: int, costs: Technology) -> dict[
             for place, axis in enumerate(array.axes, 1)
             if not any(loop in RELEVANT["outputs"] for loops in axis.loops for loop in loops)
         ]
-    energy = _picojoules(costs.register.energy * bits)
+    size = array.registers[operand]
+    # A latch in a systolic array costs when it is written; a register file both ways.
+    read = 0.0 if array.systolic else _of_size(costs.rf_read, size)
+    write = costs.register.energy if array.systolic else _of_size(costs.rf_write, size)
     return {
-        "size": max(array.registers[operand] * _BYTE, bits),
-        "r_cost": energy,
-        "w_cost": energy,
+        "size": max(size * _BYTE, bits),
+        "r_cost": _picojoules(read * bits),
+        "w_cost": _picojoules(write * bits),
         "area": 0.0,
         "latency": 1,
         "operands": [_MEMORIES[operand]],
@@ -181,8 +186,8 @@ def _scratchpad(
     width = _width(array, operand, widest[operand])
     return {
         "size": size * _BYTE,
-        "r_cost": _picojoules(float(costs.sram_read(size)) * width),  # type: ignore[arg-type]
-        "w_cost": _picojoules(float(costs.sram_write(size)) * width),  # type: ignore[arg-type]
+        "r_cost": _picojoules(_of_size(costs.sram_read, size) * width),
+        "w_cost": _picojoules(_of_size(costs.sram_write, size) * width),
         "area": 0.0,
         "latency": 1,
         "operands": [_MEMORIES[operand]],
@@ -252,6 +257,10 @@ def _port(
         "bandwidth_max": widths[1],
         "allocation": ways,
     }
+
+
+def _of_size(curve: Curve, size: int) -> float:
+    return float(curve(np.array([size]))[0])
 
 
 def _picojoules(joules: float) -> float:
