@@ -12,6 +12,8 @@ from hwnas.errors import DesignError, nearest
 
 _WINDOW: Final = ("C", "R", "S")
 _PIXELS: Final = ("Q", "P", "N")
+FIXED: Final = "fixed"
+"""Multipliers that are as fast with few bits as with many, which is what other tools have."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Array:
             array.
         dram_bandwidth: B/s.
         clock: Hz.
+        pe: What its multipliers do with few bits.
     """
 
     template: str
@@ -54,6 +57,7 @@ class Array:
     scratchpad_bandwidth: float | None
     dram_bandwidth: float
     clock: float
+    pe: str = FIXED
 
     @property
     def pes(self) -> int:
@@ -72,6 +76,12 @@ class Array:
     def dram_bits_per_cycle(self) -> int:
         """Whole bits per cycle, at least 1: other tools count in cycles."""
         return max(1, int(self.dram_bandwidth * 8.0 / self.clock + 1e-9))
+
+    def pe_note(self) -> tuple[str, ...]:
+        """What is lost by multipliers of one speed, if anything."""
+        if self.pe == FIXED:
+            return ()
+        return (f"Processing elements are {self.pe}; there a MAC takes one cycle at all bits.",)
 
     def bandwidth_note(self) -> tuple[str, ...]:
         """What is lost by whole bits per cycle, if anything."""
@@ -127,6 +137,7 @@ def _systolic(values: Mapping[str, Any]) -> Array:
         scratchpad_bandwidth=None,
         dram_bandwidth=float(values["dram_bandwidth"]),
         clock=float(values["clock"]),
+        pe=str(values.get("pe", FIXED)),
     )
 
 
@@ -169,6 +180,7 @@ def _spatial(values: Mapping[str, Any]) -> Array:
         scratchpad_bandwidth=float(values["sram_bandwidth"]),
         dram_bandwidth=float(values["dram_bandwidth"]),
         clock=float(values["clock"]),
+        pe=str(values.get("pe", FIXED)),
     )
 
 

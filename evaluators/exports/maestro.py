@@ -63,7 +63,7 @@ class Maestro(Export):
         }
         return Exported(
             files=files,
-            notes=(*notes, *_notes(array, nests)),
+            notes=(*notes, *array.pe_note(), *_notes(array, nests)),
             layers=tuple(
                 ExportedLayer(n.name, n.row, 1 if _depthwise(n, array) else n.sizes["G"])
                 for n in nests

@@ -95,7 +95,7 @@ class ScaleSim(Export):
         nests, notes = nests_of(design, "SCALE-Sim")
         return Exported(
             files=texts(array, nests),
-            notes=(*notes, *_notes(array, nests)),
+            notes=(*notes, *array.pe_note(), *_notes(array, nests)),
             layers=tuple(ExportedLayer(n.name, n.row, n.sizes["G"]) for n in nests),
         )
 

@@ -99,7 +99,7 @@ class Timeloop(Export):
         files["layers.csv"] = "\n".join(rows) + "\n"
         return Exported(
             files=files,
-            notes=(*notes, *_notes(array, padded, crowded)),
+            notes=(*notes, *array.pe_note(), *_notes(array, padded, crowded)),
             layers=tuple(ExportedLayer(nest.name, nest.row, 1) for nest in nests),
         )
 

@@ -66,7 +66,7 @@ class ZigZag(Export):
         nests, notes = nests_of(design, "ZigZag")
         return Exported(
             files=texts(array, nests, self.technology),
-            notes=(*notes, *_notes(array, nests)),
+            notes=(*notes, *array.pe_note(), *_notes(array, nests)),
             layers=tuple(ExportedLayer(nest.name, nest.row, 1) for nest in nests),
         )
 

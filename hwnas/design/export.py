@@ -65,7 +65,9 @@ class Exported:
     def write(
         self, folder: Path | str, *, force: bool = False, about: Mapping[str, Any] | None = None
     ) -> tuple[Path, ...]:
-        """Writes all files into a new folder: it is there as a whole, or not at all.
+        """Writes all files into a folder: a new one is there as a whole, or not at all.
+
+        An empty one stays the folder it is; ``export.json`` comes into it last.
 
         Args:
             folder: A folder that does not exist, or is empty.
@@ -87,16 +89,21 @@ class Exported:
             "layers": [layer._asdict() for layer in self.layers],
         }
         texts = {**self.files, MARK: json.dumps(mark, indent=1, ensure_ascii=False) + "\n"}
-        beside = target.with_name(f".{target.name}.{os.getpid()}")
+        whole = target.absolute()
+        beside = whole.with_name(f".{whole.name}.{os.getpid()}")
         try:
             beside.mkdir(parents=True)
             for name, text in texts.items():
                 file = beside / name
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(text, encoding="utf-8", newline="\n")
-            if target.exists():
-                shutil.rmtree(target)
-            beside.replace(target)
+            if (whole / MARK).is_file():
+                shutil.rmtree(whole)
+            if whole.exists():
+                for entry in sorted(beside.iterdir(), key=lambda entry: entry.name == MARK):
+                    entry.replace(whole / entry.name)
+            else:
+                beside.replace(whole)
         except OSError as error:
             raise StorageError(
                 "the export cannot be written",

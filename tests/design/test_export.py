@@ -32,9 +32,14 @@ def test_all_files_and_what_they_stand_for_are_written(tmp_path):
     assert tuple(ExportedLayer(**layer) for layer in mark["layers"]) == LAYERS
 
 
-def test_an_empty_folder_will_do(tmp_path):
+def test_an_empty_folder_will_do(tmp_path, monkeypatch):
     exported().write(tmp_path)
     assert MARK in names(tmp_path)
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    exported().write(".")
+    assert MARK in names(here)
 
 
 def test_an_export_is_replaced_as_a_whole_if_asked_to(tmp_path):

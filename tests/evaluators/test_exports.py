@@ -78,6 +78,17 @@ def test_strange_dataflows_are_refused(dataflow):
         export(on(SpatialStandIn(dataflow=(dataflow,))), "zigzag")
 
 
+@dataclass(frozen=True)
+class BitSerial(SpatialStandIn):
+    pe: tuple[str, ...] = ("bit_serial",)
+
+
+@pytest.mark.parametrize("tool", ["maestro", "timeloop", "zigzag"])
+def test_multipliers_that_are_faster_with_few_bits_are_named(tool):
+    assert any("bit_serial" in note for note in export(on(BitSerial()), tool).notes)
+    assert not any("MAC takes one cycle" in note for note in export(spatial(), tool).notes)
+
+
 def test_nests_conserve_macs_and_bits():
     design = systolic()
     nests, _ = nests_of(design, "a tool")
