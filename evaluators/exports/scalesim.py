@@ -5,9 +5,10 @@ of which the first line is a heading and every line ends with a comma. Run it wi
 
     python -m scalesim.scale -c scalesim.cfg -t topology.csv -l layout.csv -p out
 
-or, for the same layers as matrix products, ``-t gemm.csv -i gemm``; it writes traces of every layer,
-which get large (``save_disk_space`` of ``scalesim.scale_sim.scalesim`` spares them). With its bandwidth mode CALC it
-never stalls; its cycles are then ours minus 1 (it counts from 0), for each layer.
+or, for the same layers as matrix products, ``-t gemm.csv -i gemm``; this writes traces of every
+layer, which get large (``save_disk_space`` of ``scalesim.scale_sim.scalesim`` spares them). With
+its bandwidth mode CALC it never stalls; its cycles are then ours minus 1 (it counts from 0), for
+each layer.
 """
 
 from __future__ import annotations
