@@ -22,6 +22,7 @@ What is assumed, so that nobody has to guess:
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Final, Literal
 
 import numpy as np
@@ -41,6 +42,7 @@ from hwnas.evaluation.explanation import Explanation, Roofline
 from hwnas.evaluation.grid import Grid
 from hwnas.evaluation.interface import Evaluator, Expense
 from hwnas.metrics import Goal, Measurements, Metric, Reason
+from hwnas.plugins import missing_extra
 from hwnas.space import Space
 
 SPARSITIES: Final = {
@@ -74,12 +76,15 @@ class Spatial(Evaluator):
         fills_hidden: Registers are filled while the array computes; else it waits for weights.
         lines_kept: Input lines under two tiles that follow each other stay on the chip.
         accumulator_bits: Bits of every partial sum, in place of what each layer needs.
+        compiled: Cost large batches by code that torch compiles at first use, which takes minutes
+            and a C++ compiler: for many millions of designs.
 
     Raises:
         PluginError: There is no technology or DRAM of that name.
         ProblemError: The overlap is not in [0, 1], a file of a table is not in order, or the table
             cannot be scaled to the node.
         UnitError: A number of a file has no unit, or one that does not fit.
+        MissingExtraError: Compiled code is wanted, but torch is not installed.
     """
 
     metrics = (
@@ -107,6 +112,7 @@ class Spatial(Evaluator):
         fills_hidden: bool = True,
         lines_kept: bool = True,
         accumulator_bits: int | None = None,
+        compiled: bool = False,
     ) -> None:
         if not 0.0 <= overlap <= 1.0:
             raise ProblemError(
@@ -122,6 +128,8 @@ class Spatial(Evaluator):
                 rule="1 to 128 bits",
                 given=repr(accumulator_bits),
             )
+        if compiled and find_spec("torch") is None:
+            raise missing_extra("spatial with compiled: true", "torch")
         self.technology = technologies.load(technology, dram, node_nm)
         self.model = Model(
             technology=self.technology,
@@ -132,6 +140,7 @@ class Spatial(Evaluator):
             zeros=SPARSITIES[sparsity],
             double_buffered=double_buffered,
             accumulator_bits=accumulator_bits,
+            compiled=compiled,
         )
         options = (mapping, f"{overlap:g}", sparsity, double_buffered, fills_hidden, lines_kept)
         self.version = f"1+{self.technology.label}+" + "+".join(
@@ -212,8 +221,7 @@ class Spatial(Evaluator):
                 "latency": costs.latency,
                 "compute_time": costs.compute_time,
                 "dram_time": costs.dram_time,
-                "energy": sum((getattr(costs, f"energy_{part}") for part in PARTS), 0.0)
-                + costs.energy_leakage,
+                "energy": costs.energy,
                 "utilization": costs.macs / np.maximum(costs.cycles * pes, 1.0),
                 "macs": costs.macs,
                 "dram_bytes": costs.dram_bytes,

@@ -194,8 +194,13 @@ def _best(
     drain = s.g.weight_bits * (a.dram + a.filter_write)
     spill = s.g.sum_bits * (2.0 * a.dram + a.ofmap_read + a.ofmap_write)
     thirds = {stay: next(x for x in OPERANDS if x not in ROLES[stay]) for stay in chip.stays}
+    nothing = 0.0 * chip.steps
+
+    def never(met: Array) -> Array:
+        return xp.where(met, NEVER, nothing)
+
     fixed = {
-        stay: joules[third][0] + s.fixed_energy + NEVER * (s.registers[ROLES[stay][0]] < 1.0)
+        stay: joules[third][0] + s.fixed_energy + never(s.registers[ROLES[stay][0]] < 1.0)
         for stay, third in thirds.items()
     }
 
@@ -208,11 +213,11 @@ def _best(
             stay: xp.maximum(chip.steps, port(third, chip.words.always[third]))
             for stay, third in thirds.items()
         }
-    first = second = NEVER + 0.0 * chip.steps
-    mapping = 0.0 * chip.steps
+    first = second = NEVER + nothing
+    mapping = nothing
     for policy, t in enumerate(family):
         moved = s.traffic(t)
-        misfit = xp.where(t.fits, 0.0, NEVER)
+        misfit = xp.where(t.fits, nothing, NEVER)
         off_chip = moved.inputs * fill + moved.filters * drain + moved.spilled * spill + misfit
         tiles, limits = chip.tiles(t), chip.limits(t)
         still = {x: off_chip + joules[x][1] * tiles[x] for x in OPERANDS}
@@ -226,7 +231,7 @@ def _best(
             number = float(policy * len(Stay) + stay)
             if given:
                 other = (s.g.tiling != 0.0) & (s.g.tiling != policy + 1.0)
-                main = main + NEVER * (other | ((s.g.stay != 0.0) & (s.g.stay != stay + 1.0)))
+                main = main + never(other | ((s.g.stay != 0.0) & (s.g.stay != stay + 1.0)))
             if timed:
                 busy = xp.maximum(base[stay], port(served, chip.words.always[served] / block))
                 busy = xp.maximum(busy, still_cycles[held]) / a.clock
@@ -234,7 +239,7 @@ def _best(
                 if objective is Objective.EDP:
                     main = main * seconds
                 else:
-                    energy, main = main, seconds + NEVER * (main >= _REAL)
+                    energy, main = main, seconds + never(main >= _REAL)
                     better = (main < first) | ((main == first) & (energy < second))
                     second = xp.where(better, energy, second)
                     first = xp.minimum(first, main)

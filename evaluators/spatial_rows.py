@@ -190,3 +190,11 @@ class Costs(NamedTuple):
     unfit: Array
     tiling: Array
     stay: Array
+
+    @property
+    def energy(self) -> Array:
+        """All energy, J."""
+        arithmetic = self.energy_mac + self.energy_register
+        return (
+            arithmetic + self.energy_noc + self.energy_sram + self.energy_dram + self.energy_leakage
+        )

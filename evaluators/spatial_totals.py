@@ -22,6 +22,8 @@ _BLOCK: Final = 4096
 """Pairs costed at a time, so that the columns at work stay in the cache."""
 _DENSE: Final = 4_000_000
 """Up to so many pairs that might occur, those that do are found by marking them."""
+_MANY: Final = 16_384
+"""From this many pairs on, compiled code pays."""
 _TWINS: Final = (Stay.WEIGHTS_FOR_OUTPUTS, Stay.OUTPUTS_FOR_WEIGHTS, Stay.INPUTS_FOR_OUTPUTS)
 """With room for one element, what else the registers serve makes no difference."""
 
@@ -37,6 +39,7 @@ class Model:
         zeros: What zeros among the weights are good for.
         double_buffered: Half of each scratchpad is filled while the other half works.
         accumulator_bits: Bits of every partial sum; ``None`` for what each layer needs.
+        compiled: Large batches are costed by compiled code (`evaluators.spatial_compiled`).
     """
 
     technology: Technology
@@ -45,6 +48,7 @@ class Model:
     zeros: Sparsity
     double_buffered: bool = True
     accumulator_bits: int | None = None
+    compiled: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,23 +155,54 @@ def costs_of_pairs(
             continue
         layers = kinds.layers(pe, model.technology, model.zeros)
         for real in (True, False):
-            for rows in _blocks(np.flatnonzero(mine & (mapped == real)), _BLOCK):
-                g, a = pick(layers, kind[rows]), pick(accelerators.arrays, array[rows])
-                stays = tuple(Stay) if given else _differing(g, a)
-                found = spatial_costs(
-                    np,
-                    g,
-                    a,
-                    dataflow,
-                    how=model.how,
-                    objective=model.objective,
-                    # What the vector unit does is not mapped.
-                    stays=stays if real else stays[:1],
-                    members=len(POLICIES) if real else 1,
-                    given=given and real,
-                )
-                for name, column in columns.items():
-                    column[rows] = getattr(found, name)
+            rows = np.flatnonzero(mine & (mapped == real))
+            found = _costed(
+                model,
+                layers,
+                accelerators.arrays,
+                kind[rows],
+                array[rows],
+                dataflow,
+                real=real,
+                given=given,
+            )
+            for name, column in columns.items():
+                column[rows] = getattr(found, name)
+    return Costs(**columns)
+
+
+def _costed(
+    model: Model,
+    layers: Layers,
+    arrays: Arrays,
+    kind: Ints,
+    array: Ints,
+    dataflow: Dataflow,
+    *,
+    real: bool,
+    given: bool,
+) -> Costs:
+    """Pairs of one dataflow and kind of elements; what the vector unit does is not mapped."""
+    every = tuple(Stay)
+    options: dict[str, Any] = {
+        "how": model.how,
+        "objective": model.objective,
+        "members": len(POLICIES) if real else 1,
+        "given": given and real,
+    }
+    if model.compiled and real and len(kind) >= _MANY:
+        from evaluators.spatial_compiled import compiled_costs
+
+        g, a = pick(layers, kind), pick(arrays, array)
+        return compiled_costs(g, a, dataflow, stays=every, **options)
+    columns = {name: np.empty(len(kind)) for name in Costs._fields}
+    for rows in _blocks(np.arange(len(kind)), _BLOCK):
+        g, a = pick(layers, kind[rows]), pick(arrays, array[rows])
+        stays = every if given else _differing(g, a)
+        stays = stays if real else stays[:1]
+        found = spatial_costs(np, g, a, dataflow, stays=stays, **options)
+        for name, column in columns.items():
+            column[rows] = getattr(found, name)
     return Costs(**columns)
 
 

@@ -36,6 +36,9 @@ class Unrolled:
 class Dataflow(Protocol):
     """What the rows, the columns and the depth of an array are."""
 
+    def __hash__(self) -> int:
+        """Equal ones are one: code is compiled once for each."""
+
     @property
     def forwarded(self) -> bool:
         """Whether neighbours hand inputs on, so that those under a window are read once."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
+
+import numpy as np
 
 from hwnas.design.layers import LayerTable
 from hwnas.design.networks import NETWORKS
@@ -33,9 +35,13 @@ class FixedNetwork(OneNetwork):
         file: An ONNX file, see `from_onnx`.
         unknown: What to do about its operators that are not known: ``error`` or ``skip``.
         sizes: What to take for the sizes that the file leaves open, by their names.
+        batch: Images (or sequences) that are worked on at a time, times those of the file.
+        density: Share of the weights of every layer that are not zero, as structured pruning
+            leaves them; cost models say what zeros are good for.
 
     Raises:
-        SpaceError: There is no such network, or both a network and a file are given.
+        SpaceError: There is no such network, both a network and a file are given, or the batch or
+            the density is impossible.
         DesignError: The file cannot be read, see `from_onnx`.
         MissingExtraError: The package onnx is not installed.
     """
@@ -44,12 +50,19 @@ class FixedNetwork(OneNetwork):
     file: Path | None = None
     unknown: Literal["error", "skip"] = "error"
     sizes: Mapping[str, int] | None = None
+    batch: int = 1
+    density: float = 1.0
     _table: LayerTable = field(init=False, repr=False, compare=False)
     _label: str = field(init=False, repr=False)
 
     name: ClassVar[str] = "fixed_network"
 
     def __post_init__(self) -> None:
+        if self.batch < 1 or not 0.0 < self.density <= 1.0:
+            raise SpaceError(
+                f"fixed_network cannot have batch {self.batch} and density {self.density}",
+                rule="a batch of at least 1, a density above 0 and up to 1",
+            )
         if self.file is None:
             if self.network not in NETWORKS:
                 raise SpaceError(
@@ -72,7 +85,12 @@ class FixedNetwork(OneNetwork):
             label = f"{file.stem}-{digest(table)}"
             object.__setattr__(self, "file", file)
             object.__setattr__(self, "network", file.stem)
-        object.__setattr__(self, "_table", table)
+        if self.batch > 1:
+            label = f"{label}-batch{self.batch}"
+        if self.density < 1.0:
+            label = f"{label}-density{self.density:g}"
+        density = np.where(table.has_weights, table.density * self.density, table.density)
+        object.__setattr__(self, "_table", replace(table, N=table.N * self.batch, density=density))
         object.__setattr__(self, "_label", label)
 
     @property
@@ -86,10 +104,17 @@ class FixedNetwork(OneNetwork):
         return self._table
 
     def options(self) -> dict[str, Any]:
-        """Network and file, and how it is read; see `hwnas.space.Part.options`."""
+        """Network, file and how it is read, batch, density; see `hwnas.space.Part.options`."""
         sizes = None if self.sizes is None else dict(self.sizes)
         file = None if self.file is None else str(self.file)
-        return {"network": self.network, "file": file, "unknown": self.unknown, "sizes": sizes}
+        return {
+            "network": self.network,
+            "file": file,
+            "unknown": self.unknown,
+            "sizes": sizes,
+            "batch": self.batch,
+            "density": self.density,
+        }
 
 
 @lru_cache(maxsize=len(NETWORKS))

@@ -189,3 +189,15 @@ def test_a_network_of_one_choice_can_be_cached_and_measured():
 @pytest.mark.parametrize("check", [c for c in space_checks() if c.name not in OF_GRAPHS], ids=str)
 def test_conformance(check, subject):
     check(SpaceSubject.of(subject))
+
+
+def test_batches_and_zeros():
+    one, four = FixedNetwork(), FixedNetwork(batch=4, density=0.5)
+    assert four.label == "resnet18-batch4-density0.5"
+    assert four.table.macs.sum() == 4 * one.table.macs.sum()
+    assert four.table.weights.sum() == one.table.weights.sum()
+    assert set(four.table.density[four.table.has_weights]) == {0.5}
+    assert FixedNetwork(**four.options()) == four
+    for options in ({"batch": 0}, {"density": 0.0}, {"density": 1.5}):
+        with pytest.raises(SpaceError, match="cannot have batch"):
+            FixedNetwork(**options)
