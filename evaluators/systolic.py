@@ -23,11 +23,13 @@ own and aware of every layer's bits. What is assumed, so that nobody has to gues
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from evaluators import technology as technologies
+from evaluators.calibrated import Terms
 from evaluators.dataflows import (
     DATAFLOWS,
     OPERANDS,
@@ -38,11 +40,13 @@ from evaluators.dataflows import (
     numbers_of,
 )
 from evaluators.layer_keys import multisets
+from evaluators.systolic_calibration import SystolicRows, adjusted
 from evaluators.systolic_costs import FLOWS, LayerCosts, cost_of, layer_costs, pe_of
 from evaluators.systolic_grid import SystolicGrid
 from hwnas.arrays import Floats, Ints
 from hwnas.design import Design, Designs
 from hwnas.errors import ProblemError
+from hwnas.evaluation.calibration import Calibration
 from hwnas.evaluation.explanation import Explanation, Roofline
 from hwnas.evaluation.grid import Grid
 from hwnas.evaluation.interface import Evaluator, Expense
@@ -124,11 +128,13 @@ class Systolic(Evaluator):
         node_nm: The node that the table's logic is scaled to, nm; memories are not scaled.
         overlap: Share in [0, 1] of the shorter of computing and DRAM traffic that hides behind
             the longer: 1 takes the maximum of the two per layer, 0 their sum.
+        calibration: A file that ``hwnas calibrate --template systolic`` wrote; its constants count,
+            also for the overlap, which must stay 1 here.
 
     Raises:
         PluginError: There is no technology or DRAM of that name.
-        ProblemError: The overlap is not in [0, 1], a file of a table is not in order, or the table
-            cannot be scaled to the node.
+        ProblemError: The calibration cannot be used, the overlap is not in [0, 1], a file of a
+            table is not in order, or the table cannot be scaled to the node.
         UnitError: A number of a file has no unit, or one that does not fit.
     """
 
@@ -150,6 +156,7 @@ class Systolic(Evaluator):
         dram: technologies.TableName | None = None,
         node_nm: float | None = None,
         overlap: float = 1.0,
+        calibration: Path | None = None,
     ) -> None:
         if not 0.0 <= overlap <= 1.0:
             raise ProblemError(
@@ -161,6 +168,19 @@ class Systolic(Evaluator):
         self.technology = technologies.load(technology, dram, node_nm)
         self.overlap = float(overlap)
         self.version = f"1+{self.technology.label}+overlap{self.overlap:g}"
+        self.terms: Terms | None = None
+        if calibration is not None:
+            if self.overlap != 1.0:
+                raise ProblemError(
+                    "a calibration says itself how much of the DRAM traffic hides",
+                    where="argument overlap",
+                    rule="1, or no calibration",
+                    given=repr(overlap),
+                    cure="leave the overlap out",
+                )
+            table = Calibration.read(Path(calibration), SystolicRows.of(self.technology))
+            self.terms = Terms.of(table.values)
+            self.version += f"+calibration{table.version}"
 
     def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
         """Measures a batch; see `Evaluator.evaluate`.
@@ -200,7 +220,7 @@ class Systolic(Evaluator):
         self, space: Space, inner: Designs, names: frozenset[str]
     ) -> Callable[[Designs], Grid] | None:
         """Costs each different layer once per array; see `Evaluator.against`."""
-        if inner.space.part_names != ("hw",):
+        if inner.space.part_names != ("hw",) or self.terms is not None:
             return super().against(space, inner, names)
         return SystolicGrid(self.technology, self.overlap, inner, names)
 
@@ -224,7 +244,12 @@ class Systolic(Evaluator):
 
     def layers(self, designs: Designs) -> LayerCosts:
         """What each row of ``designs.layers`` costs."""
-        return layer_costs(designs.layers, designs.accelerators, self.technology, self.overlap)
+        layers, accelerators = designs.layers, designs.accelerators
+        part = layer_costs(layers, accelerators, self.technology, self.overlap)
+        if self.terms is None:
+            return part
+        clock = np.asarray(accelerators["clock"], dtype=np.float64)[layers.design]
+        return adjusted(part, clock, self.terms)
 
     def explain(self, design: Design) -> Explanation | None:
         """Energy, area and time by component and layer, and a roofline; see `Evaluator.explain`.
@@ -281,6 +306,8 @@ class Systolic(Evaluator):
             part = cost_of(
                 gemms.pick(rows), arrays.pick(block), dataflow, self.technology, self.overlap
             )
+            if self.terms is not None:
+                part = adjusted(part, arrays.clock[block], self.terms)
             for name, column in total.items():
                 column[block] = _sum(getattr(part, name))
         total["pes"] = arrays.rows * arrays.columns

@@ -1,7 +1,8 @@
 """The door for plug-ins: entry points, the same for built-in and foreign ones.
 
 Groups: ``hwnas.spaces``, ``hwnas.evaluators``, ``hwnas.predictors``, ``hwnas.searchers``,
-``hwnas.exports``; and ``hwnas.tables``, what cost models take their numbers from (see
+``hwnas.exports``, ``hwnas.calibrations`` (templates to calibrate; see
+`hwnas.evaluation.calibration`); and ``hwnas.tables``, what cost models take their numbers from (see
 `hwnas.tables`).
 """
 
@@ -21,6 +22,7 @@ GROUPS: Final = (
     "hwnas.predictors",
     "hwnas.searchers",
     "hwnas.exports",
+    "hwnas.calibrations",
     "hwnas.tables",
 )
 

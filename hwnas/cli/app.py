@@ -259,7 +259,7 @@ def dashboard(
 def list_(
     kind: Annotated[
         Optional[str],
-        typer.Argument(help="spaces, evaluators, predictors, searchers, exports or tables."),
+        typer.Argument(help="The kind, e.g. evaluators, exports, calibrations or tables."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -345,6 +345,56 @@ def check(
 
     if not check_plugin(kind, name, option or [], as_json=as_json):
         raise typer.Exit(1)
+
+
+@app.command()
+def calibrate(
+    file: Annotated[Path, typer.Argument(help="Measured rows: CSV or parquet.", metavar="FILE")],
+    template: Annotated[
+        str, typer.Option("--template", metavar="NAME", help="hwnas list calibrations shows them.")
+    ],
+    to: Annotated[
+        str, typer.Option("--to", metavar="NAME|PATH", help="The table; NAME writes NAME.json.")
+    ],
+    group_by: Annotated[
+        Optional[str],
+        typer.Option(
+            "--group-by",
+            metavar="COLUMN,...",
+            help="Rows are held out by these, e.g. network; by the layer's shape if left out.",
+        ),
+    ] = None,
+    held_out: Annotated[
+        float, typer.Option("--held-out", metavar="SHARE", help="Of the groups.")
+    ] = 0.5,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Which groups.")] = 0,
+    column: Annotated[
+        Optional[list[str]],
+        typer.Option("--column", metavar="NAME=COLUMN", help="The file's name for a column."),
+    ] = None,
+    unit: Annotated[
+        Optional[list[str]],
+        typer.Option("--unit", metavar="NAME=UNIT", help="Of a column whose header has none."),
+    ] = None,
+    option: Annotated[
+        Optional[list[str]],
+        typer.Option("--option", "-o", metavar="KEY=VALUE", help="An option of the template."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the table.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fit the free constants of a hardware template to what silicon measured.
+
+    Prints errors and rank correlation on rows that were held out, before and after, and writes a
+    table that evaluators take: calibration: NAME.json.
+    """
+    from hwnas.cli.calibrating import Wanted, run_calibration
+
+    by = tuple(name.strip() for name in group_by.split(",")) if group_by else ()
+    wanted = Wanted(
+        file, template, to, by, held_out, seed, column or [], unit or [], option or [], force
+    )
+    run_calibration(wanted, as_json=as_json)
 
 
 @app.command()

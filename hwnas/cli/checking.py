@@ -55,7 +55,7 @@ def check_plugin(kind: str, name: str, given: Sequence[str], *, as_json: bool) -
             given=kind,
             cure=nearest(kind, suites),
         )
-    outcomes = suites[kind](name, _options(f"hwnas.{kind}s", name, given))
+    outcomes = suites[kind](name, options_of(f"hwnas.{kind}s", name, given))
     if as_json:
         print(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))  # noqa: T201
     else:
@@ -63,7 +63,12 @@ def check_plugin(kind: str, name: str, given: Sequence[str], *, as_json: bool) -
     return all(outcome.passed for outcome in outcomes)
 
 
-def _options(group: str, name: str, given: Sequence[str]) -> dict[str, Any]:
+def options_of(group: str, name: str, given: Sequence[str]) -> dict[str, Any]:
+    """Reads a plug-in's options, ``KEY=VALUE`` each.
+
+    Raises:
+        PluginError: It does not take them.
+    """
     from ruamel.yaml import YAML
 
     yaml = YAML(typ="safe", pure=True)

@@ -30,8 +30,8 @@ def list_plugins(kind: str | None, *, as_json: bool) -> None:
     """Prints what is installed.
 
     Args:
-        kind: ``spaces``, ``evaluators``, ``predictors``, ``searchers``, ``exports`` or ``tables``;
-            all of them if left out.
+        kind: ``spaces``, ``evaluators``, ``predictors``, ``searchers``, ``exports``,
+            ``calibrations`` or ``tables``; all of them if left out.
         as_json: As JSON, numbers at rest with their units.
 
     Raises:
