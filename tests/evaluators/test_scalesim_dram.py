@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from evaluators.scalesim_dram import DramReads, dram_reads, misses
 from hwnas.design import LayerTable
 from hwnas.errors import DesignError
-
 from tests.evaluators.test_systolic_scalesim import _SHAPE, golden, printed
 
 _SIZE = 64 * 1024
