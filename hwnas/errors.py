@@ -10,7 +10,8 @@ HwnasError                     exit code 2: something the person can mend in wha
 ├── SearcherError              a searcher that cannot search this problem
 ├── ExactRefusedError          a problem whose exact front cannot be computed
 ├── PluginError                no plug-in of that name
-│   └── MissingExtraError      the plug-in is there, an optional package is not
+│   ├── MissingExtraError      the plug-in is there, an optional package is not
+│   └── ToolError              a tool outside, in a process of its own, gives no answer
 ├── StudyFileError             a study file that cannot be run; carries every problem found
 ├── RunDirectoryError          a run directory that holds something else, or another study
 ├── StorageError               exit code 3: the history cannot be read or written
@@ -95,6 +96,10 @@ class PluginError(HwnasError):
 
 class MissingExtraError(PluginError):
     """An optional package that a plug-in needs is not installed."""
+
+
+class ToolError(PluginError):
+    """A tool outside, in a process of its own, gives no answer."""
 
 
 class StudyFileError(HwnasError):

@@ -1,7 +1,7 @@
 """The door for plug-ins: entry points, the same for built-in and foreign ones.
 
 Groups: ``hwnas.spaces``, ``hwnas.evaluators``, ``hwnas.predictors``, ``hwnas.searchers``,
-``hwnas.exports``, ``hwnas.calibrations`` (templates to calibrate; see
+``hwnas.exports``, ``hwnas.second_opinions``, ``hwnas.calibrations`` (templates to calibrate; see
 `hwnas.evaluation.calibration`); and ``hwnas.tables``, what cost models take their numbers from (see
 `hwnas.tables`).
 """
@@ -23,6 +23,7 @@ GROUPS: Final = (
     "hwnas.searchers",
     "hwnas.exports",
     "hwnas.calibrations",
+    "hwnas.second_opinions",
     "hwnas.tables",
 )
 

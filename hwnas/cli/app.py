@@ -259,7 +259,7 @@ def dashboard(
 def list_(
     kind: Annotated[
         Optional[str],
-        typer.Argument(help="The kind, e.g. evaluators, exports, calibrations or tables."),
+        typer.Argument(help="The kind, e.g. evaluators, exports, second_opinions or tables."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -317,6 +317,51 @@ def export_(
 
     study = _open(directory, storage).study
     export_design(study, number, tool, directory, folder, force=force, as_json=as_json)
+
+
+@app.command()
+def verify(
+    directory: Directory,
+    tool: Annotated[
+        str, typer.Option("--with", metavar="TOOL", help="hwnas list second_opinions shows them.")
+    ],
+    top: Annotated[
+        int, typer.Option("--top", metavar="K", help="So many designs, spread over the front.")
+    ] = 5,
+    design: Annotated[
+        Optional[list[int]], typer.Option("--design", metavar="N", help="This design instead.")
+    ] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="Print every layer, too.")] = False,
+    python: Annotated[
+        Optional[Path], typer.Option("--python", metavar="PATH", help="Who has the tool.")
+    ] = None,
+    install: Annotated[
+        bool, typer.Option("--install", help="Make an environment for it, once.")
+    ] = False,
+    timeout: Annotated[
+        Optional[float], typer.Option("--timeout", metavar="S", help="Seconds for one layer.")
+    ] = None,
+    option: Annotated[
+        Optional[list[str]],
+        typer.Option("--option", "-o", metavar="KEY=VALUE", help="An option of the tool."),
+    ] = None,
+    storage: Storage = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Cost designs of the front again with another tool, and show both answers side by side.
+
+    The tool runs in a process and an environment of its own and is asked about each different
+    layer once; its answers are kept in the run directory. Exit code 1 where it did not answer
+    something, or where numbers differ that have to be equal.
+    """
+    from hwnas.cli.verifying import Asked, verify_run
+
+    options, numbers = tuple(option or ()), tuple(design or ())
+    asked = Asked(tool, options, top, numbers, python, install, timeout)
+    session = _open(directory, storage)
+    if not verify_run(session, asked, layers=layers, as_json=as_json, quiet=quiet):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -7,16 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from pydantic import ValidationError
 from rich.table import Table
 from rich.text import Text
 
 from hwnas import plugins
 from hwnas.cli.display import plain_console
+from hwnas.cli.plugin_options import options_of
 from hwnas.design import BitsPerCell, SkipNet, SystolicArray
 from hwnas.errors import PluginError, nearest
 from hwnas.evaluation.interface import Expense
-from hwnas.studyfile.options import option_model
 from hwnas.testing import (
     EvaluatorSubject,
     Outcome,
@@ -61,30 +60,6 @@ def check_plugin(kind: str, name: str, given: Sequence[str], *, as_json: bool) -
     else:
         plain_console().print(_table(kind, name, outcomes))
     return all(outcome.passed for outcome in outcomes)
-
-
-def options_of(group: str, name: str, given: Sequence[str]) -> dict[str, Any]:
-    """Reads a plug-in's options, ``KEY=VALUE`` each.
-
-    Raises:
-        PluginError: It does not take them.
-    """
-    from ruamel.yaml import YAML
-
-    yaml = YAML(typ="safe", pure=True)
-    pairs = [text.partition("=") for text in given]
-    values = {key: yaml.load(value) for key, _, value in pairs}
-    try:
-        model = option_model(group, name).model_validate(values)
-    except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise PluginError(
-            f"{name} does not take these options",
-            where="--option",
-            rule=", ".join(option_model(group, name).model_fields) or "it has no options",
-            given="; ".join(problems),
-        ) from error
-    return {key: getattr(model, key) for key in type(model).model_fields}
 
 
 def _space(name: str, options: dict[str, Any]) -> list[Outcome]:

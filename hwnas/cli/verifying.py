@@ -1,0 +1,214 @@
+"""Costing designs of a run again with another tool, from the terminal."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+from hwnas import plugins
+from hwnas.cli.display import plain_console, stopped_with
+from hwnas.cli.plugin_options import options_of
+from hwnas.design.designs import Design
+from hwnas.errors import DesignError
+from hwnas.evaluation.second_opinion import SecondOpinion
+from hwnas.session import Session
+from hwnas.study import Study
+from hwnas.units import show
+from hwnas.verification import (
+    Answers,
+    DesignVerdict,
+    ToolProcess,
+    Verification,
+    Verifier,
+    coster_of,
+    interpreter,
+    spread,
+)
+from hwnas.verification.verifying import ratio_of
+
+_GROUP: Final = "hwnas.second_opinions"
+_ANSWERS: Final = "second_opinions"
+"""The folder of the run directory that keeps answers."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person wants to know.
+
+    Attributes:
+        tool: The name of a second opinion.
+        options: Its options, ``KEY=VALUE`` each.
+        top: How many designs of the front.
+        numbers: Or these designs.
+        python: The interpreter that has the tool.
+        install: Whether to make one.
+        seconds: How long one layer may take, s; else the plug-in says.
+    """
+
+    tool: str
+    options: tuple[str, ...] = ()
+    top: int = 5
+    numbers: tuple[int, ...] = ()
+    python: Path | None = None
+    install: bool = False
+    seconds: float | None = None
+
+
+def verify_run(session: Session, asked: Asked, *, layers: bool, as_json: bool, quiet: bool) -> bool:
+    """Asks a tool about designs of a run and prints both answers.
+
+    Args:
+        session: The run.
+        asked: What to ask.
+        layers: Whether to print every layer, too.
+        as_json: Whether to print JSON in place of tables.
+        quiet: Whether to leave out how far it is.
+
+    Returns:
+        Whether the tool answered everything, and what has to be equal is.
+
+    Raises:
+        HwnasError: See `hwnas.verification.Verifier.verify`.
+    """
+    console = plain_console(stderr=True)
+
+    def say(text: str) -> None:
+        if not quiet:
+            console.print(text, highlight=False, soft_wrap=True)
+
+    opinion: SecondOpinion = plugins.load(_GROUP, asked.tool)(
+        **options_of(_GROUP, asked.tool, asked.options)
+    )
+    study = session.study
+    evaluator = coster_of(study.problem)
+    designs = _designs(study, asked)
+    python = interpreter(opinion.tool, python=asked.python, install=asked.install, say=say)
+    again = "stopped; what was answered is kept: the same command again goes on"
+    with (
+        stopped_with(again, console),
+        TemporaryDirectory(prefix="hwnas-") as work,
+        ToolProcess(opinion.tool, python, Path(work)) as process,
+    ):
+        folder = session.directory.path / _ANSWERS
+        answers = Answers(folder, opinion.name, process.version())
+        verifier = Verifier(
+            opinion,
+            process,
+            answers,
+            seconds=opinion.seconds if asked.seconds is None else asked.seconds,
+            say=lambda done, n: say(f"{opinion.name} {answers.version}: layer {done + 1} of {n}"),
+        )
+        found = verifier.verify(designs, evaluator)
+    if as_json:
+        print(json.dumps(found.to_json(), indent=1))  # noqa: T201 - the command's answer
+    else:
+        _print(plain_console(), found, designs, layers=layers)
+    return not found.failures and not found.faults
+
+
+def _designs(study: Study, asked: Asked) -> dict[int, Design]:
+    if asked.numbers:
+        for number in asked.numbers:
+            if not 0 <= number < len(study.history):
+                raise DesignError(
+                    f"there is no design {number}",
+                    where="--design",
+                    rule=f"0 to {len(study.history) - 1}",
+                    cure="hwnas front DIR shows the numbers of the front",
+                )
+        numbers = list(asked.numbers)
+    else:
+        if asked.top < 1:
+            raise DesignError("--top counts designs", rule="at least 1", given=str(asked.top))
+        front = study.front().designs
+        numbers = [front[place].number for place in spread(len(front), asked.top)]
+    genomes = study.history.rows.genomes
+    return {n: study.problem.designs(genomes[n][None, :], study.seed)[0] for n in numbers}
+
+
+def _print(
+    console: Console, found: Verification, designs: dict[int, Design], *, layers: bool
+) -> None:
+    console.print(_summary(found))
+    if layers:
+        for verdict in found.designs:
+            console.print(_layers(found, verdict, designs[verdict.number]))
+    for comparison in found.comparisons:
+        same = f", layers have to be equal: {found.faults} differ" if comparison.equal else ""
+        console.print(
+            f"{comparison.name}: {comparison.ours} / {comparison.theirs}{same}", soft_wrap=True
+        )
+    for text in found.conventions:
+        console.print(f"- {text}", highlight=False, soft_wrap=True)
+    reasons = {
+        layer.missing: layer for v in found.designs for layer in v.layers if layer.missing
+    }
+    for why in reasons:
+        console.print(f"left out: {why}", highlight=False, soft_wrap=True)
+    notes = {note for v in found.designs for layer in v.layers for note in layer.notes}
+    for note in sorted(notes):
+        console.print(f"note: {note}", highlight=False, soft_wrap=True)
+
+
+def _summary(found: Verification) -> Table:
+    said = f"{found.questions} different layers, {found.asked} asked now"
+    failed = f", {found.failures} without an answer" if found.failures else ""
+    table = Table(
+        title=f"{found.evaluator} / {found.tool} {found.version}: {said}{failed}",
+        title_justify="left",
+        show_footer=True,
+    )
+    table.add_column("design", "rank", justify="right")
+    table.add_column("layers", justify="right")
+    for comparison in found.comparisons:
+        rank = found.rank(comparison.name)
+        table.add_column(comparison.name, justify="right")
+        table.add_column(found.tool, justify="right")
+        table.add_column("ratio", "-" if rank is None else f"{rank:.3f}", justify="right")
+    for verdict in found.designs:
+        cells = [str(verdict.number), f"{verdict.compared} of {len(verdict.layers)}"]
+        for c in found.comparisons:
+            cells += _pair(verdict.ours[c.name], verdict.theirs[c.name], c.unit)
+        table.add_row(*cells)
+    return table
+
+
+def _layers(found: Verification, verdict: DesignVerdict, design: Design) -> Table:
+    table = Table(title=f"\ndesign {verdict.number}", title_justify="left")
+    for name in ("#", "C", "K", "P x Q", "R x S", "bits w/a"):
+        table.add_column(name, justify="right")
+    for comparison in found.comparisons:
+        for name in (comparison.name, found.tool, "ratio"):
+            table.add_column(name, justify="right")
+    rows = design.layers
+    for layer in verdict.layers:
+        i = layer.row
+        cells = [
+            *(str(i), str(rows.C[i]), str(rows.K[i]), f"{rows.P[i]} x {rows.Q[i]}"),
+            *(f"{rows.R[i]} x {rows.S[i]}", f"{rows.weight_bits[i]}/{rows.activation_bits[i]}"),
+        ]
+        for c in found.comparisons:
+            cells += _pair(layer.ours[c.name], layer.theirs.get(c.name), c.unit)
+        table.add_row(*cells)
+    return table
+
+
+def _pair(ours: float | None, theirs: float | None, unit: str) -> tuple[str, str, str]:
+    ratio = ratio_of(ours, theirs)
+    return _shown(ours, unit), _shown(theirs, unit), "-" if ratio is None else f"{ratio:.3f}"
+
+
+def _shown(value: float | None, unit: str) -> str:
+    if value is None:
+        return "-"
+    if unit == "1" and value == int(value):
+        return f"{int(value):,}"
+    return show(value, unit)
+
+
