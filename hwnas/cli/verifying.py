@@ -16,7 +16,7 @@ from hwnas.cli.display import plain_console, stopped_with
 from hwnas.cli.plugin_options import options_of
 from hwnas.design.designs import Design
 from hwnas.errors import DesignError
-from hwnas.evaluation.second_opinion import SecondOpinion
+from hwnas.evaluation.second_opinion import Comparison, SecondOpinion
 from hwnas.session import Session
 from hwnas.study import Study
 from hwnas.units import show
@@ -30,7 +30,7 @@ from hwnas.verification import (
     interpreter,
     spread,
 )
-from hwnas.verification.verifying import ratio_of
+from hwnas.verification.verifying import Numbers, ratio_of
 
 _GROUP: Final = "hwnas.second_opinions"
 _ANSWERS: Final = "second_opinions"
@@ -139,76 +139,80 @@ def _print(
     if layers:
         for verdict in found.designs:
             console.print(_layers(found, verdict, designs[verdict.number]))
-    for comparison in found.comparisons:
-        same = f", layers have to be equal: {found.faults} differ" if comparison.equal else ""
-        console.print(
-            f"{comparison.name}: {comparison.ours} / {comparison.theirs}{same}", soft_wrap=True
-        )
-    for text in found.conventions:
-        console.print(f"- {text}", highlight=False, soft_wrap=True)
-    reasons = {
-        layer.missing: layer for v in found.designs for layer in v.layers if layer.missing
-    }
-    for why in reasons:
-        console.print(f"left out: {why}", highlight=False, soft_wrap=True)
-    notes = {note for v in found.designs for layer in v.layers for note in layer.notes}
-    for note in sorted(notes):
-        console.print(f"note: {note}", highlight=False, soft_wrap=True)
+    lines = [_compared(found, comparison) for comparison in found.comparisons]
+    lines += [f"- {text}" for text in found.conventions]
+    rows = [layer for verdict in found.designs for layer in verdict.layers]
+    missing = [layer.missing for layer in rows if layer.missing]
+    lines += [f"left out: {missing.count(why)} rows: {why}" for why in dict.fromkeys(missing)]
+    lines += [f"note: {note}" for note in dict.fromkeys(n for layer in rows for n in layer.notes)]
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _compared(found: Verification, comparison: Comparison) -> str:
+    ranks = (
+        ("designs", found.rank(comparison.name)),
+        ("different layers", found.layer_rank(comparison.name)),
+    )
+    said = [f"rank correlation of {of} {rank:.3f}" for of, rank in ranks if rank is not None]
+    if comparison.equal:
+        wrong = sum(verdict.unequal(comparison.name) for verdict in found.designs)
+        said.append(f"{wrong} layer rows differ, which must be equal" if wrong else "all equal")
+    return f"{comparison.name}: {comparison.ours} | {found.tool}: {comparison.theirs}" + (
+        f" ({', '.join(said)})" if said else ""
+    )
 
 
 def _summary(found: Verification) -> Table:
-    said = f"{found.questions} different layers, {found.asked} asked now"
     failed = f", {found.failures} without an answer" if found.failures else ""
     table = Table(
-        title=f"{found.evaluator} / {found.tool} {found.version}: {said}{failed}",
+        title=f"{found.evaluator} and {found.tool} {found.version}: {found.questions} different "
+        f"layers, {found.asked} asked now{failed}",
         title_justify="left",
-        show_footer=True,
     )
-    table.add_column("design", "rank", justify="right")
-    table.add_column("layers", justify="right")
-    for comparison in found.comparisons:
-        rank = found.rank(comparison.name)
-        table.add_column(comparison.name, justify="right")
-        table.add_column(found.tool, justify="right")
-        table.add_column("ratio", "-" if rank is None else f"{rank:.3f}", justify="right")
+    for name in ("design", "layers", "", "hwnas", found.tool, "ratio"):
+        table.add_column(name, justify="right")
     for verdict in found.designs:
-        cells = [str(verdict.number), f"{verdict.compared} of {len(verdict.layers)}"]
-        for c in found.comparisons:
-            cells += _pair(verdict.ours[c.name], verdict.theirs[c.name], c.unit)
-        table.add_row(*cells)
+        head = (str(verdict.number), f"{verdict.compared} of {len(verdict.layers)}")
+        _add(table, head, found, verdict.ours, verdict.theirs)
     return table
 
 
 def _layers(found: Verification, verdict: DesignVerdict, design: Design) -> Table:
-    table = Table(title=f"\ndesign {verdict.number}", title_justify="left")
-    for name in ("#", "C", "K", "P x Q", "R x S", "bits w/a"):
+    table = Table(title=f"layers of design {verdict.number}", title_justify="left")
+    for name in ("#", "C", "K", "P x Q", "R x S", "w/a", "", "hwnas", found.tool, "ratio"):
         table.add_column(name, justify="right")
-    for comparison in found.comparisons:
-        for name in (comparison.name, found.tool, "ratio"):
-            table.add_column(name, justify="right")
     rows = design.layers
     for layer in verdict.layers:
         i = layer.row
-        cells = [
+        head = (
             *(str(i), str(rows.C[i]), str(rows.K[i]), f"{rows.P[i]} x {rows.Q[i]}"),
             *(f"{rows.R[i]} x {rows.S[i]}", f"{rows.weight_bits[i]}/{rows.activation_bits[i]}"),
-        ]
-        for c in found.comparisons:
-            cells += _pair(layer.ours[c.name], layer.theirs.get(c.name), c.unit)
-        table.add_row(*cells)
+        )
+        _add(table, head, found, layer.ours, layer.theirs)
     return table
 
 
-def _pair(ours: float | None, theirs: float | None, unit: str) -> tuple[str, str, str]:
-    ratio = ratio_of(ours, theirs)
-    return _shown(ours, unit), _shown(theirs, unit), "-" if ratio is None else f"{ratio:.3f}"
+def _add(
+    table: Table, head: tuple[str, ...], found: Verification, ours: Numbers, theirs: Numbers
+) -> None:
+    """One line per comparison; what they are about stands before the first."""
+    for place, c in enumerate(found.comparisons):
+        mine, other = ours.get(c.name), theirs.get(c.name)
+        ratio = ratio_of(mine, other)
+        table.add_row(
+            *(head if place == 0 else [""] * len(head)),
+            c.name,
+            _shown(mine, c.unit),
+            _shown(other, c.unit),
+            "-" if ratio is None else f"{ratio:.3f}",
+            end_section=c is found.comparisons[-1],
+        )
 
 
 def _shown(value: float | None, unit: str) -> str:
     if value is None:
         return "-"
-    if unit == "1" and value == int(value):
-        return f"{int(value):,}"
+    if unit == "1" and value >= 1:
+        return f"{value:,.0f}"
     return show(value, unit)
-
-

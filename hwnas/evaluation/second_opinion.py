@@ -34,10 +34,12 @@ class Question:
     Attributes:
         request: All that the answer depends on, as JSON values: shape, bits, accelerator, options.
         repeats: How often the row consists of it, e.g. its groups.
+        notes: What a person should know about it.
     """
 
     request: Mapping[str, Any]
     repeats: int = 1
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,14 @@ class LayerOpinion:
     Attributes:
         cycles: Clock cycles, as the tool counts them.
         energy: J; ``None`` where the tool has none.
-        traffic: What is moved, by name, in elements or bytes as the comparison's unit says.
+        traffic: What is moved, by name: elements, as tools count words.
         numbers: Further numbers by name.
-        notes: What a person should know about this answer.
     """
 
     cycles: float
     energy: float | None = None
     traffic: Mapping[str, float] = field(default_factory=dict)
     numbers: Mapping[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
     def value(self, name: str) -> float | None:
         """The number of that name; ``None`` where there is none."""

@@ -1,4 +1,4 @@
-"""Second opinions: designs costed again by another tool, in a process and environment of its own."""
+"""Second opinions: another tool, in a process and environment of its own, costs designs again."""
 
 from hwnas.verification.answers import Answers
 from hwnas.verification.environment import interpreter

@@ -36,7 +36,9 @@ class Answers:
         """Where the answer to a question is, or would be."""
         asked = [_FORMAT, self.tool, self.version, request]
         text = json.dumps(asked, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return self.folder / f"{self.tool}-{blake2b(text.encode(), digest_size=16).hexdigest()}.json"
+        return (
+            self.folder / f"{self.tool}-{blake2b(text.encode(), digest_size=16).hexdigest()}.json"
+        )
 
     def known(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
         """The answer to a question that was asked before, else ``None``."""

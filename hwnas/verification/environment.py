@@ -20,7 +20,7 @@ _INSTALLATION: Final = 1800.0
 
 
 def cache_folder() -> Path:
-    """Where hwnas keeps what can be made again: ``$XDG_CACHE_HOME/hwnas``, or ``~/.cache/hwnas``."""
+    """The folder of what can be made again: ``$XDG_CACHE_HOME/hwnas``, or ``~/.cache/hwnas``."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if base else Path.home() / ".cache") / "hwnas"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from hwnas.problem import Problem
 from hwnas.verification.answers import Answers
 from hwnas.verification.process import ToolProcess
 
-Values = Mapping[str, float | None]
+Numbers = Mapping[str, float | None]
 """Comparison to value at rest; ``None`` where there is none."""
 
 
@@ -39,15 +39,17 @@ class LayerVerdict:
         theirs: The tool's numbers, of the whole row; empty where it has none.
         missing: Why it has none.
         failed: Whether it should have some: it was asked and did not answer.
-        notes: What the tool says about its answer.
+        more: Further numbers of the tool, of what it was asked about.
+        notes: What a person should know about it.
     """
 
     row: int
     repeats: int
-    ours: Values
-    theirs: Values
+    ours: Numbers
+    theirs: Numbers
     missing: str = ""
     failed: bool = False
+    more: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -63,8 +65,8 @@ class DesignVerdict:
     """
 
     number: int
-    ours: Values
-    theirs: Values
+    ours: Numbers
+    theirs: Numbers
     layers: tuple[LayerVerdict, ...]
 
     @property
@@ -337,8 +339,9 @@ class Verifier:
             else:
                 opinion = opinions[key]
                 theirs = {name: _times(opinion.value(name), entry.repeats) for name in names}
+                more = {**opinion.traffic, **opinion.numbers}
                 layers.append(
-                    LayerVerdict(row, entry.repeats, ours, theirs, notes=opinion.notes)
+                    LayerVerdict(row, entry.repeats, ours, theirs, more=more, notes=entry.notes)
                 )
         both = {name: [la for la in layers if la.theirs.get(name) is not None] for name in names}
         return DesignVerdict(

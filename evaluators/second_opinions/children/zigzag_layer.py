@@ -1,0 +1,44 @@
+"""Costs one layer with ZigZag. Runs under an interpreter that has it, without hwnas."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+DISTRIBUTION = "zigzag-dse"
+
+
+def answer(request: dict[str, Any]) -> dict[str, float]:
+    """Searches the best temporal mapping of the only layer of a workload.
+
+    Args:
+        request: ``files``, the text of ``accelerator.yaml``, ``mapping.yaml`` and
+            ``workload.yaml``; ``minimize``, ``energy``, ``latency`` or ``EDP``; ``lpf_limit``.
+
+    Returns:
+        Cycles and energy in the unit of the accelerator, and what they consist of.
+    """
+    from zigzag.api import get_hardware_performance_zigzag
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in request["files"].items():
+            Path(folder, name).write_text(text)
+        energy, latency, found = get_hardware_performance_zigzag(
+            workload=str(Path(folder, "workload.yaml")),
+            accelerator=str(Path(folder, "accelerator.yaml")),
+            mapping=str(Path(folder, "mapping.yaml")),
+            opt=request["minimize"],
+            lpf_limit=request["lpf_limit"],
+            dump_folder=str(Path(folder, "out")),
+            loma_show_progress_bar=False,
+        )
+    best = found[0][1][0][0]
+    return {
+        "cycles": float(latency),
+        "energy": float(energy),
+        "energy_mac": float(best.mac_energy),
+        "energy_memory": float(best.mem_energy),
+        "ideal_temporal_cycles": float(best.ideal_temporal_cycle),
+        "cycles_without_on_and_offload": float(best.latency_total0),
+    }
