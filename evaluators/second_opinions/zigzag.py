@@ -79,8 +79,7 @@ class ZigZag(SecondOpinion):
         "anywhere; it fills and drains the array once per layer, ours once per fold.",
         "Registers: ZigZag counts reads and writes of what stays and of sums, ours what each "
         "processing element latches per MAC.",
-        "ZigZag moves inputs without the padding's share only where it is told; both count padding "
-        "here. Scratchpads are double-buffered on both sides.",
+        "Padding counts and scratchpads are double-buffered on both sides.",
         "Layers without products are in our figures of the study, and not in these sums.",
     )
 
@@ -107,14 +106,17 @@ class ZigZag(SecondOpinion):
         array = array_of(design, "ZigZag")
         nests, _ = nests_of(design, "ZigZag")
         entries: list[Question | str] = [_NO_PRODUCTS] * len(design.layers)
+        asked: dict[str, Question] = {}
         for nest in nests:
             alike = replace(nest, name=nest.name.rstrip("0123456789"), row=0)
-            request = {
-                "files": texts(array, (alike,), costs),
-                "minimize": self.minimize,
-                "lpf_limit": self.lpf_limit,
-            }
-            entries[nest.row] = Question(request, notes=array.bandwidth_note())
+            if repr(alike) not in asked:
+                request = {
+                    "files": texts(array, (alike,), costs),
+                    "minimize": self.minimize,
+                    "lpf_limit": self.lpf_limit,
+                }
+                asked[repr(alike)] = Question(request, notes=array.bandwidth_note())
+            entries[nest.row] = asked[repr(alike)]
         return entries
 
     def opinion(self, answer: Mapping[str, Any]) -> LayerOpinion:

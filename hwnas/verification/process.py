@@ -85,15 +85,17 @@ class ToolProcess:
     def close(self) -> None:
         """Kills it and all that it started."""
         process, self._process = self._process, None
+        open_files = [self._errors]
         if process is not None:
             # The group outlives its leader where the tool started processes of its own.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            for pipe in (process.stdin, process.stdout, self._errors):
-                if pipe is not None:
-                    with suppress(OSError):
-                        pipe.close()
+            open_files += [process.stdin, process.stdout]
+        for file in open_files:
+            if file is not None:
+                with suppress(OSError):
+                    file.close()
 
     def _ask(self, message: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         try:
