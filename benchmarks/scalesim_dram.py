@@ -1,6 +1,6 @@
 """DRAM reads by SCALE-Sim's rule against our closed form, and how long the rule takes.
 
-    python -m benchmarks.scalesim_dram [REFERENCE_FOLDER]
+    python benchmarks/scalesim_dram.py [REFERENCE_FOLDER]
 
 Prints every layer of ResNet-18 at 224 x 224 on 32 x 32 arrays of each dataflow with three
 scratchpads of 64 KB: the rule (evaluators/scalesim_dram.py), the closed form

@@ -15,7 +15,7 @@ from hwnas import plugins
 from hwnas.cli.display import plain_console, stopped_with
 from hwnas.cli.plugin_options import options_of
 from hwnas.design.designs import Design
-from hwnas.errors import DesignError
+from hwnas.errors import DesignError, ToolError
 from hwnas.evaluation.second_opinion import Comparison, SecondOpinion
 from hwnas.session import Session
 from hwnas.study import Study
@@ -77,6 +77,13 @@ def verify_run(session: Session, asked: Asked, *, layers: bool, as_json: bool, q
         HwnasError: See `hwnas.verification.Verifier.verify`.
     """
     console = plain_console(stderr=True)
+    if asked.seconds is not None and not asked.seconds > 0:
+        raise ToolError(
+            "a tool needs time to answer",
+            where="--timeout",
+            rule="seconds, greater than 0",
+            given=f"{asked.seconds:g}",
+        )
 
     def say(text: str) -> None:
         if not quiet:
@@ -169,45 +176,41 @@ def _summary(found: Verification) -> Table:
         title=f"{found.evaluator} and {found.tool} {found.version}: {found.questions} different "
         f"layers, {found.asked} asked now{failed}",
         title_justify="left",
+        show_lines=True,
     )
     for name in ("design", "layers", "", "hwnas", found.tool, "ratio"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for verdict in found.designs:
-        head = (str(verdict.number), f"{verdict.compared} of {len(verdict.layers)}")
-        _add(table, head, found, verdict.ours, verdict.theirs)
+        layers = f"{verdict.compared} of {len(verdict.layers)}"
+        table.add_row(str(verdict.number), layers, *_beside(found, verdict.ours, verdict.theirs))
     return table
 
 
 def _layers(found: Verification, verdict: DesignVerdict, design: Design) -> Table:
-    table = Table(title=f"layers of design {verdict.number}", title_justify="left")
-    for name in ("#", "C", "K", "P x Q", "R x S", "w/a", "", "hwnas", found.tool, "ratio"):
-        table.add_column(name, justify="right")
+    table = Table(title=f"layers of design {verdict.number}", title_justify="left", show_lines=True)
+    for name in ("#", "K x C x R x S\nP x Q, bits w/a", "", "hwnas", found.tool, "ratio"):
+        table.add_column(name, justify="right", no_wrap=True)
     rows = design.layers
     for layer in verdict.layers:
         i = layer.row
-        head = (
-            *(str(i), str(rows.C[i]), str(rows.K[i]), f"{rows.P[i]} x {rows.Q[i]}"),
-            *(f"{rows.R[i]} x {rows.S[i]}", f"{rows.weight_bits[i]}/{rows.activation_bits[i]}"),
+        shape = (
+            f"{rows.K[i]} x {rows.C[i] // rows.groups[i]} x {rows.R[i]} x {rows.S[i]}\n"
+            f"{rows.P[i]} x {rows.Q[i]}, {rows.weight_bits[i]}/{rows.activation_bits[i]}"
         )
-        _add(table, head, found, layer.ours, layer.theirs)
+        table.add_row(str(i), shape, *_beside(found, layer.ours, layer.theirs))
     return table
 
 
-def _add(
-    table: Table, head: tuple[str, ...], found: Verification, ours: Numbers, theirs: Numbers
-) -> None:
-    """One line per comparison; what they are about stands before the first."""
-    for place, c in enumerate(found.comparisons):
+def _beside(found: Verification, ours: Numbers, theirs: Numbers) -> tuple[str, str, str, str]:
+    """Name, our number, the other one and their ratio: a line per comparison in each cell."""
+    lines = []
+    for c in found.comparisons:
         mine, other = ours.get(c.name), theirs.get(c.name)
         ratio = ratio_of(mine, other)
-        table.add_row(
-            *(head if place == 0 else [""] * len(head)),
-            c.name,
-            _shown(mine, c.unit),
-            _shown(other, c.unit),
-            "-" if ratio is None else f"{ratio:.3f}",
-            end_section=c is found.comparisons[-1],
-        )
+        said = "-" if ratio is None else f"{ratio:.3f}"
+        lines.append((c.name, _shown(mine, c.unit), _shown(other, c.unit), said))
+    names, mines, others, ratios = ("\n".join(column) for column in zip(*lines, strict=True))
+    return names, mines, others, ratios
 
 
 def _shown(value: float | None, unit: str) -> str:

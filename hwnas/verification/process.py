@@ -7,6 +7,7 @@ import os
 import selectors
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -129,7 +130,7 @@ class ToolProcess:
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 cwd=self._folder,
-                env={**os.environ, **dict.fromkeys(_THREADS, "1"), "MPLBACKEND": "agg"},
+                env=self._environment(),
                 start_new_session=True,
             )
         except OSError as error:
@@ -139,6 +140,14 @@ class ToolProcess:
                 cure=f"name a Python interpreter with --python or {self.tool.variable}",
             ) from error
         return self._process
+
+    def _environment(self) -> dict[str, str]:
+        given = dict(os.environ)
+        if self.python != Path(sys.executable):
+            # They are meant for this interpreter, and would put its packages into the other one.
+            for name in ("PYTHONPATH", "PYTHONHOME"):
+                given.pop(name, None)
+        return {**given, **dict.fromkeys(_THREADS, "1"), "MPLBACKEND": "agg"}
 
     def _line(self, process: subprocess.Popen[bytes], seconds: float) -> bytes:
         assert process.stdout is not None

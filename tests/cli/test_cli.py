@@ -233,7 +233,8 @@ def test_show_of_what_is_not_feasible(hwnas, study_file, tmp_path):
 def test_list_validate_schema_check(hwnas, study_file):
     listed = json.loads(hwnas("list", "--json").out)
     assert set(listed) == {
-        "spaces", "evaluators", "predictors", "searchers", "exports", "calibrations", "tables",
+        "spaces", "evaluators", "predictors", "searchers", "exports", "second_opinions",
+        "calibrations", "tables",
     }  # fmt: skip
     assert listed["searchers"]["nsga2"].startswith("Constrained NSGA-II")
     assert listed["tables"]["hbm2"]["figures"]["DRAM"]["unit"] == "J/bit"

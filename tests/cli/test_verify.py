@@ -167,6 +167,7 @@ def test_without_the_tool_the_command_that_gets_it_is_shown(hwnas, run, tmp_path
     [
         (("--with", "zigzap"), "zigzag"),
         (("--with", "zigzag", "--top", 0), "at least 1"),
+        (("--with", "zigzag", "--timeout", 0), "greater than 0"),
         (("--with", "zigzag", "--design", 9999), "there is no design 9999"),
         (("--with", "zigzag", "--python", "/nowhere/python"), "no interpreter"),
     ],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,12 @@ def test_other_evaluators_are_refused() -> None:
         ZigZag().questions(design, NNMass())
     with pytest.raises(PluginError):
         ZigZag(lpf_limit=0)
+
+
+def test_the_extra_is_what_the_tool_requires() -> None:
+    project = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    assert tuple(extras["zigzag"]) == ZigZag.tool.requirements
 
 
 @pytest.mark.parametrize("kind", OPINIONS)

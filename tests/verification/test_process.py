@@ -101,6 +101,17 @@ def test_an_interpreter_that_writes_garbage(tmp_path):
         process.version()
 
 
+def test_another_interpreter_does_not_see_our_packages(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/a/folder/of/ours")
+    shown = tmp_path / "shown"
+    fake = tmp_path / "python"
+    fake.write_text(f'#!/bin/sh\necho "seen: $PYTHONPATH" > "{shown}"\n')
+    fake.chmod(0o755)
+    with ToolProcess(tool_in(tmp_path), fake, tmp_path) as process, pytest.raises(ToolError):
+        process.version()
+    assert shown.read_text() == "seen: \n"
+
+
 def test_an_interpreter_that_does_not_start(tmp_path):
     with (
         ToolProcess(tool_in(tmp_path), tmp_path / "nowhere", tmp_path) as process,
