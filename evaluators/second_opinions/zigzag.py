@@ -115,7 +115,8 @@ class ZigZag(SecondOpinion):
                     "minimize": self.minimize,
                     "lpf_limit": self.lpf_limit,
                 }
-                asked[repr(alike)] = Question(request, notes=array.bandwidth_note())
+                notes = (*array.pe_note(), *array.bandwidth_note())
+                asked[repr(alike)] = Question(request, notes=notes)
             entries[nest.row] = asked[repr(alike)]
         return entries
 
