@@ -155,6 +155,7 @@ MODULES_OF = {
     "ruamel.yaml": ("ruamel",),
     "pydantic": ("pydantic", "pydantic_core"),  # which pydantic pins to the one version that fits
     "zigzag-dse": ("zigzag",),
+    "pyyaml": ("yaml",),
 }
 ELSEWHERE = {"scalesim"}
 """It needs numpy < 2, so it runs in an environment of its own and can be in no extra."""

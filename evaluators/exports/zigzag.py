@@ -65,18 +65,21 @@ class ZigZag(Export):
         array = array_of(design, "ZigZag")
         nests, notes = nests_of(design, "ZigZag")
         return Exported(
-            files=texts(array, nests, self.technology),
+            files={
+                f"{name}.yaml": yaml_text(values)
+                for name, values in contents(array, nests, self.technology).items()
+            },
             notes=(*notes, *array.pe_note(), *_notes(array, nests)),
             layers=tuple(ExportedLayer(nest.name, nest.row, 1) for nest in nests),
         )
 
 
-def texts(array: Array, nests: tuple[Nest, ...], costs: Technology) -> dict[str, str]:
-    """The files of some layers on an array made in a technology: name to text."""
+def contents(array: Array, nests: tuple[Nest, ...], costs: Technology) -> dict[str, Any]:
+    """What the files of some layers on an array made in a technology say: name to values."""
     return {
-        "accelerator.yaml": yaml_text(_accelerator(array, nests, costs)),
-        "mapping.yaml": yaml_text(_mappings(array, nests)),
-        "workload.yaml": yaml_text([_layer(i, nest) for i, nest in enumerate(nests)]),
+        "accelerator": _accelerator(array, nests, costs),
+        "mapping": _mappings(array, nests),
+        "workload": [_layer(i, nest) for i, nest in enumerate(nests)],
     }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from evaluators.exports.arrays import array_of
 from evaluators.exports.nests import nests_of
-from evaluators.exports.zigzag import texts
+from evaluators.exports.zigzag import contents
 from evaluators.technology import Technology
 from hwnas.arrays import Floats
 from hwnas.design import Design, Designs
@@ -53,7 +53,7 @@ class ZigZag(SecondOpinion):
     seconds: ClassVar[float] = 600.0
     tool: ClassVar[Tool] = Tool(
         module="zigzag",
-        requirements=("zigzag-dse==3.9.1", "six"),
+        requirements=("zigzag-dse==3.9.1", "six", "pyyaml"),
         variable="HWNAS_ZIGZAG_PYTHON",
         script=Path(__file__).parent / "children" / "zigzag_layer.py",
     )
@@ -111,7 +111,7 @@ class ZigZag(SecondOpinion):
             alike = replace(nest, name=nest.name.rstrip("0123456789"), row=0)
             if repr(alike) not in asked:
                 request = {
-                    "files": texts(array, (alike,), costs),
+                    "files": contents(array, (alike,), costs),
                     "minimize": self.minimize,
                     "lpf_limit": self.lpf_limit,
                 }

@@ -35,7 +35,7 @@ class Answers:
     def file_of(self, request: Mapping[str, Any]) -> Path:
         """Where the answer to a question is, or would be."""
         asked = [_FORMAT, self.tool, self.version, request]
-        text = json.dumps(asked, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(asked, separators=(",", ":"), allow_nan=False)
         return (
             self.folder / f"{self.tool}-{blake2b(text.encode(), digest_size=16).hexdigest()}.json"
         )

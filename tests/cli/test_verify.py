@@ -23,8 +23,8 @@ FAILS = False
 def answer(request):
     import hashlib
 
-    assert sorted(request["files"]) == ["accelerator.yaml", "mapping.yaml", "workload.yaml"]
-    number = 1 + hashlib.sha1(request["files"]["workload.yaml"].encode()).digest()[0]
+    assert sorted(request["files"]) == ["accelerator", "mapping", "workload"]
+    number = 1 + hashlib.sha1(repr(request["files"]["workload"]).encode()).digest()[0]
     if FAILS and number % 2:
         raise ValueError("no mapping found")
     names = ("energy", "energy_mac", "energy_memory", "cycles", "ideal_temporal_cycles")

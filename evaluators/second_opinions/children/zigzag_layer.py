@@ -13,17 +13,20 @@ def answer(request: dict[str, Any]) -> dict[str, float]:
     """Searches the best temporal mapping of the only layer of a workload.
 
     Args:
-        request: ``files``, the text of ``accelerator.yaml``, ``mapping.yaml`` and
-            ``workload.yaml``; ``minimize``, ``energy``, ``latency`` or ``EDP``; ``lpf_limit``.
+        request: ``files``, what ``accelerator``, ``mapping`` and ``workload`` say; ``minimize``,
+            ``energy``, ``latency`` or ``EDP``; ``lpf_limit``.
 
     Returns:
         Cycles and energy in the unit of the accelerator, and what they consist of.
     """
+    import yaml
     from zigzag.api import get_hardware_performance_zigzag
 
     with tempfile.TemporaryDirectory() as folder:
-        for name, text in request["files"].items():
-            Path(folder, name).write_text(text)
+        for name, values in request["files"].items():
+            # In their order: memories are listed from the inside out.
+            text = yaml.safe_dump(values, sort_keys=False)
+            Path(folder, f"{name}.yaml").write_text(text)
         energy, latency, found = get_hardware_performance_zigzag(
             workload=str(Path(folder, "workload.yaml")),
             accelerator=str(Path(folder, "accelerator.yaml")),
