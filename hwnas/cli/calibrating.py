@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.table import Table
 
 from hwnas import plugins
-from hwnas.cli.plugin_options import options_of
 from hwnas.cli.display import plain_console
+from hwnas.cli.plugin_options import options_of
 from hwnas.errors import ProblemError
 from hwnas.evaluation.calibration import Calibration
 from hwnas.evaluation.fitting import Fit, calibrate
