@@ -29,8 +29,8 @@ import numpy as np
 
 from evaluators import technology as technologies
 from evaluators.layer_keys import multisets
+from evaluators.mapping_choice import Conventions, Objective
 from evaluators.spatial_batch import Sparsity, numbers_of
-from evaluators.spatial_costs import Conventions, Objective
 from evaluators.spatial_grid import SpatialGrid
 from evaluators.spatial_rows import Costs
 from evaluators.spatial_sums import PARTS, Batch, Sums, at_rest, sums_of

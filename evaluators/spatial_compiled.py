@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from evaluators.spatial_costs import Conventions, Objective, spatial_costs
+from evaluators.mapping_choice import Conventions, Objective
+from evaluators.spatial_costs import spatial_costs
 from evaluators.spatial_rows import Arrays, Costs, Layers
 from evaluators.stays import Stay
 from evaluators.unrolled import Dataflow

@@ -12,85 +12,23 @@ Everything broadcasts: layers ``(L, 1)`` (or ``(L, n)``) against accelerators ``
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
+from evaluators.mapping_choice import (
+    Chosen,
+    Conventions,
+    Objective,
+    Setting,
+    Traffic,
+    best,
+    blend,
+)
 from evaluators.spatial_rows import Array, Arrays, Costs, Layers
-from evaluators.stays import NEVER, OPERANDS, ROLES, Moved, OnChip, Rates, Stay, Words, rooms
+from evaluators.stays import Moved, OnChip, Rates, Stay, Words, rooms
 from evaluators.tilings import POLICIES, Library, Tiling, tilings
 from evaluators.unrolled import Dataflow, Unrolled, product, room_for
 
 _BYTE: Final = 8.0
-_REAL: Final = 1e100
-"""Larger than the objective of any mapping that fits."""
-
-
-class Objective(Enum):
-    """What the mapping of a layer is chosen for."""
-
-    ENERGY = "energy"
-    """Dynamic energy."""
-    LATENCY = "latency"
-    """Latency; of equally fast ones the one of least dynamic energy."""
-    EDP = "edp"
-    """Dynamic energy times latency."""
-
-
-class Conventions(NamedTuple):
-    """What cost models assume differently; the defaults are ours.
-
-    Attributes:
-        lines_kept: Input lines under two tiles that follow each other stay on the chip.
-        register_reads: Registers are read for every MAC; else only when their content changes.
-        fills_hidden: Registers are filled while the array computes; else it waits for weights.
-        window_cycle: One more cycle per window of R S, as MAESTRO counts.
-        overlap: Share in [0, 1] of the shorter of computing and DRAM traffic that hides behind
-            the longer.
-    """
-
-    lines_kept: bool = True
-    register_reads: bool = True
-    fills_hidden: bool = True
-    window_cycle: bool = False
-    overlap: float = 1.0
-
-
-class _Traffic(NamedTuple):
-    """Elements between DRAM and scratchpads; partial sums go out and come back."""
-
-    inputs: Array
-    filters: Array
-    spilled: Array
-
-
-@dataclass(frozen=True, eq=False)
-class _Setting:
-    """What all members of the family have in common."""
-
-    g: Layers
-    a: Arrays
-    how: Conventions
-    u: Unrolled
-    chip: OnChip
-    registers: dict[str, Array]
-    fixed_energy: Array
-
-    def traffic(self, t: Tiling) -> _Traffic:
-        g, least = self.g, self.chip.words.least
-        return _Traffic(
-            inputs=(g.G * g.N * g.C) * t.ifmap,
-            filters=least["filters"] * t.filters,
-            spilled=least["outputs"] * (t.passes - 1.0),
-        )
-
-
-class _Chosen(NamedTuple):
-    """Places of the tiling and of what stays, from 0."""
-
-    policy: Array
-    stay: Array
-    fits: Array
 
 
 def spatial_costs(
@@ -140,8 +78,8 @@ def spatial_costs(
         stays=stays,
     )
     macs = words.least["outputs"] * (g.C * g.R * g.S)
-    s = _Setting(g, a, how, u, chip, registers, macs * g.mac_energy)
-    return _costs(xp, s, family, _best(xp, s, family, objective, given=given), smallest)
+    s = Setting(g, a, how, u, chip, registers, macs * g.mac_energy)
+    return _costs(xp, s, family, best(xp, s, family, objective, given=given), smallest)
 
 
 def _rates(g: Layers, a: Arrays, u: Unrolled, how: Conventions, steps: Array) -> Rates:
@@ -167,119 +105,36 @@ def _rates(g: Layers, a: Arrays, u: Unrolled, how: Conventions, steps: Array) ->
     )
 
 
-def _dram_bits(s: _Setting, moved: _Traffic) -> Array:
-    g = s.g
-    return (
-        (moved.inputs + s.chip.words.least["outputs"]) * g.activation_bits
-        + moved.filters * g.weight_bits
-        + moved.spilled * (2.0 * g.sum_bits)
-    )
-
-
-def _blend(xp: Library, one: Array, other: Array, overlap: float) -> Array:
-    longer = xp.maximum(one, other)
-    return longer if overlap == 1.0 else longer + (1.0 - overlap) * xp.minimum(one, other)
-
-
-def _best(
-    xp: Library, s: _Setting, family: list[Tiling], objective: Objective, *, given: bool
-) -> _Chosen:
-    """The best member of the family per layer and array, or the one that the layer names."""
-    a, chip = s.a, s.chip
-    timed = objective is not Objective.ENERGY
-    joules = {x: (chip.words.always[x], chip.words.least[x]) for x in OPERANDS}
-    joules = {x: tuple(n * chip.rates.energy[x] for n in ns) for x, ns in joules.items()}
-    rates = chip.rates.cycles
-    fill = s.g.activation_bits * (a.dram + a.ifmap_write)
-    drain = s.g.weight_bits * (a.dram + a.filter_write)
-    spill = s.g.sum_bits * (2.0 * a.dram + a.ofmap_read + a.ofmap_write)
-    thirds = {stay: next(x for x in OPERANDS if x not in ROLES[stay]) for stay in chip.stays}
-    nothing = 0.0 * chip.steps
-
-    def never(met: Array) -> Array:
-        return xp.where(met, NEVER, nothing)
-
-    fixed = {
-        stay: joules[third][0] + s.fixed_energy + never(s.registers[ROLES[stay][0]] < 1.0)
-        for stay, third in thirds.items()
-    }
-
-    def port(operand: str, words: Array) -> Array:
-        cycles = words * rates[operand]
-        return chip.rates.waiting + cycles if operand == "filters" else cycles
-
-    if timed:
-        base = {
-            stay: xp.maximum(chip.steps, port(third, chip.words.always[third]))
-            for stay, third in thirds.items()
-        }
-    first = second = NEVER + nothing
-    mapping = nothing
-    for policy, t in enumerate(family):
-        moved = s.traffic(t)
-        misfit = xp.where(t.fits, nothing, NEVER)
-        off_chip = moved.inputs * fill + moved.filters * drain + moved.spilled * spill + misfit
-        tiles, limits = chip.tiles(t), chip.limits(t)
-        still = {x: off_chip + joules[x][1] * tiles[x] for x in OPERANDS}
-        if timed:
-            dram_time = _dram_bits(s, moved) / (_BYTE * a.dram_bandwidth)
-            still_cycles = {x: port(x, chip.words.least[x] * tiles[x]) for x in OPERANDS}
-        for stay in chip.stays:
-            held, served = ROLES[stay]
-            block = xp.minimum(chip.rooms[stay], limits[served])
-            main = still[held] + joules[served][0] / block + fixed[stay]
-            number = float(policy * len(Stay) + stay)
-            if given:
-                other = (s.g.tiling != 0.0) & (s.g.tiling != policy + 1.0)
-                main = main + never(other | ((s.g.stay != 0.0) & (s.g.stay != stay + 1.0)))
-            if timed:
-                busy = xp.maximum(base[stay], port(served, chip.words.always[served] / block))
-                busy = xp.maximum(busy, still_cycles[held]) / a.clock
-                seconds = _blend(xp, busy, dram_time, s.how.overlap)
-                if objective is Objective.EDP:
-                    main = main * seconds
-                else:
-                    energy, main = main, seconds + never(main >= _REAL)
-                    better = (main < first) | ((main == first) & (energy < second))
-                    second = xp.where(better, energy, second)
-                    first = xp.minimum(first, main)
-                    mapping = xp.where(better, number, mapping)
-                    continue
-            mapping = xp.where(main < first, number, mapping)
-            first = xp.minimum(first, main)
-    policy_of = xp.floor(mapping / len(Stay))
-    return _Chosen(policy_of, mapping - policy_of * len(Stay), first < _REAL)
-
-
-def _pick(xp: Library, which: Array, options: list[Array]) -> Array:
-    picked = options[0]
-    for number, option in enumerate(options[1:], start=1):
-        if option is not picked:
-            picked = xp.where(which == number, option, picked)
+def _pick(marks: list[Array], options: list[Array]) -> Array:
+    """One of some options each: marks are 1 at the one that is wanted, else 0."""
+    if all(option is options[0] for option in options):
+        return options[0]
+    picked = marks[0] * options[0]
+    for mark, option in zip(marks[1:], options[1:], strict=True):
+        picked = picked + mark * option
     return picked
 
 
-def _mapped(
-    xp: Library, s: _Setting, family: list[Tiling], chosen: _Chosen
-) -> tuple[Moved, _Traffic]:
+def _mapped(xp: Library, s: Setting, family: list[Tiling], chosen: Chosen) -> tuple[Moved, Traffic]:
     """What moves under the mappings that were chosen."""
+    marks = [(chosen.tiling == number) * 1.0 for number in range(len(family))]
     t = Tiling(
         **{
-            name: _pick(xp, chosen.policy, [getattr(member, name) for member in family])
+            name: _pick(marks, [getattr(member, name) for member in family])
             for name in vars(family[0])
         }
     )
-    moved = {stay: s.chip.moved(xp, stay, t) for stay in s.chip.stays}
-    some = moved[s.chip.stays[0]]
-    options = zip(*(moved.get(stay, some) for stay in Stay), strict=True)
-    return Moved(*(_pick(xp, chosen.stay, list(each)) for each in options)), s.traffic(t)
+    stays = s.chip.stays
+    moved = [s.chip.moved(xp, stay, t) for stay in stays]
+    marks = [(chosen.stay == stay.value) * 1.0 for stay in stays]
+    return Moved(*(_pick(marks, list(each)) for each in zip(*moved, strict=True))), s.traffic(t)
 
 
 def _costs(
     xp: Library,
-    s: _Setting,
+    s: Setting,
     family: list[Tiling],
-    chosen: _Chosen,
+    chosen: Chosen,
     smallest: tuple[Array, Array, Array],
 ) -> Costs:
     g, a, least = s.g, s.a, s.chip.words.least
@@ -305,7 +160,7 @@ def _costs(
     )
     register = _register_energy(s, m)
     compute_time, dram_time = cycles / a.clock, traffic / (_BYTE * a.dram_bandwidth)
-    latency = _blend(xp, compute_time, dram_time, s.how.overlap)
+    latency = blend(xp, compute_time, dram_time, s.how.overlap)
     noc = (sram_ifmap + sram_filter + result_bits + 2.0 * back) * a.noc
     energy_dram = traffic * a.dram
     energy = s.fixed_energy + register + noc + sram + energy_dram
@@ -339,12 +194,12 @@ def _costs(
         lacks_filter=lacks[1],
         lacks_ofmap=lacks[2],
         unfit=xp.where(chosen.fits, nothing, real + nothing),
-        tiling=xp.where(chosen.fits, chosen.policy + 1.0, nothing),
+        tiling=xp.where(chosen.fits, chosen.tiling + 1.0, nothing),
         stay=xp.where(chosen.fits, chosen.stay + 1.0, nothing),
     )
 
 
-def _register_energy(s: _Setting, m: Moved) -> Array:
+def _register_energy(s: Setting, m: Moved) -> Array:
     """Register files: filled when operands arrive, read by every MAC (or when they change)."""
     g, a, u, words = s.g, s.a, s.u, s.chip.words
     macs = words.least["outputs"] * (g.C * g.R * g.S * g.work)

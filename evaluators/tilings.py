@@ -140,16 +140,30 @@ def _reach(xp: Library, loops: Loops, channels: Array) -> Array:
     """Steps over pixels whose inputs fit, with so many channel chunks; 0 if not even one."""
     room = loops.input_room / channels
     high = xp.floor(room / loops.width)
-    lines = xp.floor((high - loops.kernel_lines) / loops.step) + 1.0
-    lines = xp.where(lines >= loops.lines, loops.P, xp.floor(lines / loops.unrolled_lines))
+    lines = _steps(xp, high, loops.kernel_lines, loops.step, loops.lines, loops.unrolled_lines)
     wide = xp.floor(room / loops.least_lines)
-    columns = xp.floor((wide - loops.kernel_columns) / loops.column_step) + 1.0
-    columns = xp.where(
-        columns >= loops.columns, loops.Q, xp.floor(columns / loops.unrolled_columns)
+    columns = _steps(
+        xp,
+        wide,
+        loops.kernel_columns,
+        loops.column_step,
+        loops.columns,
+        loops.unrolled_columns,
     )
-    part = xp.where(lines >= 1.0, lines * loops.Q, xp.maximum(columns, xp.asarray(0.0)))
+    lines, columns = xp.minimum(lines, loops.P), xp.minimum(columns, loops.Q)
     images = xp.minimum(loops.N, xp.floor(room / (loops.height * loops.width)))
-    return xp.where(images >= 1.0, images * loops.P * loops.Q, part)
+    # Where whole lines fit, whole columns do; where whole images fit, whole lines do.
+    part = xp.maximum(xp.maximum(lines * loops.Q, columns), xp.asarray(0.0))
+    return xp.maximum(images * (loops.P * loops.Q), part)
+
+
+def _steps(
+    xp: Library, inputs: Array, kernel: Array, step: Array, all_of_them: Array, unrolled: Array
+) -> Array:
+    """Steps over output lines (or columns) under which so many inputs are."""
+    outputs = xp.floor((inputs - kernel) / step) + 1.0
+    # The last step of all needs no more than is there.
+    return xp.floor((outputs + (outputs >= all_of_them) * unrolled) / unrolled)
 
 
 def _made(
@@ -172,7 +186,7 @@ def _made(
         filter_tiles=filter_tiles,
         channel_tiles=channel_tiles,
         filters=filters,
-        ifmap=xp.where(whole.fits, loops.height * loops.width, fetched) * again,
+        ifmap=(fetched + whole.fits * (loops.height * loops.width - fetched)) * again,
         passes=passes,
         fits=fits,
     )
@@ -215,7 +229,8 @@ _Order = Callable[[Library, Loops, _Whole, _Tiles], tuple[Array, Array, Array, A
 
 
 def _one(xp: Library, met: Array, value: Array) -> Array:
-    return xp.where(met, 1.0, value)
+    """1 where a condition is met, else the value, which is at least 1."""
+    return xp.maximum(value * ~met, xp.asarray(1.0))
 
 
 def _filters_first(xp: Library, s: Loops, whole: _Whole, t: _Tiles) -> tuple[Array, ...]:
@@ -235,7 +250,7 @@ def _pixels_first(xp: Library, s: Loops, _: _Whole, t: _Tiles) -> tuple[Array, .
     )
     held = s.K * t.pixels.x <= s.sums_room
     passes = _one(xp, held | (t.filter_tiles == 1.0), t.channel_tiles)
-    return filters, 1.0, passes, xp.where(t.channel_tiles == 1.0, 1.0, 0.0)
+    return filters, 1.0, passes, (t.channel_tiles == 1.0) * 1.0
 
 
 def _sums_of_filters(xp: Library, s: Loops, whole: _Whole, t: _Tiles) -> tuple[Array, ...]:
@@ -243,7 +258,7 @@ def _sums_of_filters(xp: Library, s: Loops, whole: _Whole, t: _Tiles) -> tuple[A
     kept = xp.floor(s.filter_room / s.C) >= t.k
     filters = _one(xp, kept, t.pixels.tiles)
     inputs = _one(xp, whole.fits, t.filter_tiles)
-    return filters, inputs, 1.0, xp.where(t.channel_tiles == 1.0, 1.0, 0.0)
+    return filters, inputs, 1.0, (t.channel_tiles == 1.0) * 1.0
 
 
 def _sums_of_pixels(xp: Library, s: Loops, whole: _Whole, t: _Tiles) -> tuple[Array, ...]:
@@ -254,7 +269,7 @@ def _sums_of_pixels(xp: Library, s: Loops, whole: _Whole, t: _Tiles) -> tuple[Ar
         t.pixels.tiles,
     )
     inputs = _one(xp, (whole.all_channels >= t.pixels.x) | (t.channel_tiles == 1.0), t.filter_tiles)
-    return filters, inputs, 1.0, xp.where(t.channel_tiles == 1.0, 1.0, 0.0)
+    return filters, inputs, 1.0, (t.channel_tiles == 1.0) * 1.0
 
 
 def _weights(xp: Library, s: Loops, whole: _Whole) -> Tiling:

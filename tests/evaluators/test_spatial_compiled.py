@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluators.spatial_costs import Conventions, Objective, spatial_costs
+from evaluators.mapping_choice import Conventions, Objective
+from evaluators.spatial_costs import spatial_costs
 from evaluators.spatial_rows import Arrays, Costs, Layers
 from evaluators.stays import Stay
 from evaluators.unrolled import RowStationary, Unrolling

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from evaluators.spatial_costs import Conventions, Objective, spatial_costs
+from evaluators.mapping_choice import Conventions, Objective
+from evaluators.spatial_costs import spatial_costs
 from evaluators.spatial_rows import Costs
 from evaluators.unrolled import RowStationary, Unrolling
 from tests.evaluators.spatial_rows import arrays_of, layers_of
