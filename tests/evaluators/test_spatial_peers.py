@@ -77,26 +77,49 @@ def test_zigzags_steps_are_exact(shared):
         np.testing.assert_array_equal(steps, rows["ideal_temporal_cycle"])
 
 
-def test_zigzags_network_is_never_beaten_by_it(shared):
+# The same tool, array and layers, run for these tests with lpf_limit 7, where 4 cannot cut the 56,
+# 28 and 14 lines of a plane in two (it merges their prime factors): latency_total2 of the search
+# for latency, energy_total of the one for energy. With 7, l2b0c2 stays as it is with 4.
+MORE_FACTORS = {
+    "l1b0c1": (127110.0, 342966784.0),
+    "l2b0c1": (75322.0, 248091136.0),
+    "l3b0c1": (89313.0, 278716928.0),
+}
+_ALIKE = {"l1b0c2": "l1b0c1", "l1b1c1": "l1b0c1", "l1b1c2": "l1b0c1"}
+
+
+def best_of_zigzag(rows: pd.DataFrame, column: str) -> Any:
+    """What ZigZag prints, with seven factors where those make a difference."""
+    place = ["latency_total2", "energy_total"].index(column)
+    names = [_ALIKE.get(name, name) for name in rows["name"]]
+    pairs = zip(names, rows[column], strict=True)
+    return np.array([MORE_FACTORS[n][place] if n in MORE_FACTORS else value for n, value in pairs])
+
+
+def test_zigzags_latency(shared):
+    """Its search for the least latency, in our conventions for it."""
     rows = printed(shared, "latency")
     latency = ours(rows, Objective.LATENCY).latency[:, 0]
-    theirs = rows["latency_total2"]
-    assert latency.sum() / theirs.sum() == pytest.approx(0.90, abs=0.01)
-    assert (latency <= 1.12 * theirs).all()
-    assert spearmanr(latency, theirs).statistic > 0.78
+    few, more = rows["latency_total2"].to_numpy(), best_of_zigzag(rows, "latency_total2")
+    assert latency.sum() / few.sum() == pytest.approx(0.899, abs=0.002)
+    assert latency.sum() / more.sum() == pytest.approx(0.971, abs=0.002)
+    assert spearmanr(latency, more).statistic > 0.98
+    # One layer takes longer: its 6,272 steps are short of DRAM, in which ZigZag overlaps more.
+    assert set(rows["name"][latency > 1.05 * more]) == {"l3b0ds"}
+    assert (latency < 1.12 * more).all()
 
 
 def test_zigzags_energy(shared):
+    """Its search for the least energy, at a register 1, a scratchpad 6 and DRAM 200 per word."""
     rows = printed(shared, "energy")
-    ratio = energy_of(ours(rows, Objective.ENERGY)) / rows["energy_total"]
-    total = energy_of(ours(rows, Objective.ENERGY)).sum() / rows["energy_total"].sum()
-    assert total == pytest.approx(0.909, abs=0.005)
-    # Nothing is dearer; four shapes are cheaper by more than a fifth, because lpf_limit 4 cannot
-    # cut their 56, 28 and 14 lines in two: tests/evaluators/test_spatial_nests.py shows that our
-    # mappings move what we say, and more factors bring ZigZag to them (see below).
-    assert (ratio < 1.001).all()
-    cheaper = set(rows["name"][ratio < 0.8])
-    assert cheaper == {"l1b0c1", "l1b0c2", "l1b1c1", "l1b1c2", "l2b0c1", "l3b0c1"}
+    energy = energy_of(ours(rows, Objective.ENERGY))
+    few, more = rows["energy_total"].to_numpy(), best_of_zigzag(rows, "energy_total")
+    assert energy.sum() / few.sum() == pytest.approx(0.909, abs=0.002)
+    assert energy.sum() / more.sum() == pytest.approx(0.967, abs=0.002)
+    assert spearmanr(energy, more).statistic > 0.99
+    # Nothing is dearer; nothing is cheaper by a fifth, once ZigZag may cut its lines.
+    assert (energy < 1.001 * more).all()
+    assert (energy > 0.84 * more).all()
 
 
 def test_maestros_steps(shared):
