@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from hwnas.arrays import Floats
-from hwnas.errors import MissingExtraError, ProblemError, nearest
+from hwnas.data_files import parquet_reader, reading
+from hwnas.errors import ProblemError, nearest
 
 Raw = Mapping[str, Any]
 """Column name to an array of one axis, of any type."""
@@ -63,31 +63,8 @@ def read(path: Path, wanted: Wanted) -> tuple[dict[str, Any], dict[str, Floats]]
             read, a number is text, or a key is missing somewhere.
         MissingExtraError: A package that reads such files is not installed.
     """
-    if not path.is_file():
-        raise ProblemError(
-            f"there is no table {path.name!r}",
-            where=str(path.absolute()),
-            rule="a relative path starts from the study file, in Python from the working directory",
-            given=str(path),
-            cure="mend the path",
-        )
-    if path.suffix.lower() not in READERS:
-        raise ProblemError(
-            f"{path.name!r} is no table that can be read",
-            where=str(path),
-            rule="a suffix of " + ", ".join(READERS),
-            given=path.suffix or "no suffix",
-            cure="write the table as one of these, e.g. with pandas",
-        )
-    try:
+    with reading(path, READERS):
         raw = READERS[path.suffix.lower()](path, wanted)
-    except (ValueError, OSError) as error:
-        raise ProblemError(
-            f"{path.name!r} cannot be read",
-            where=str(path),
-            given=f"{type(error).__name__}: {error}",
-            cure="check that the file is whole, and of the kind that its suffix says",
-        ) from error
     _check_lengths(path, raw)
     return (
         {
@@ -99,15 +76,7 @@ def read(path: Path, wanted: Wanted) -> tuple[dict[str, Any], dict[str, Floats]]
 
 
 def _parquet(path: Path, wanted: Wanted) -> Raw:
-    try:
-        parquet = import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise MissingExtraError(
-            "reading parquet files needs the package 'pyarrow', which is not installed",
-            where=str(path),
-            rule="pyarrow belongs to the extra hwnas[table]",
-            cure="pip install 'hwnas[table]', or write the table as .csv or .npz",
-        ) from error
+    parquet = parquet_reader(path)
     _check_columns(path, wanted.columns, parquet.read_schema(path).names)
     table = parquet.read_table(path, columns=wanted.columns)
     return {name: table.column(name).to_pandas().to_numpy() for name in wanted.columns}

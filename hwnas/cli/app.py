@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from hwnas.cli import hardware
+from hwnas.cli.arguments import AsJson, Budget, Directory, Gain, Quiet, Storage, Workers
+
 if TYPE_CHECKING:
     from hwnas.session import Session
 
@@ -20,33 +23,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Directory = Annotated[Path, typer.Argument(help="A run directory.", metavar="DIR")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
-Budget = Annotated[
-    Optional[int], typer.Option("--budget", metavar="N", help="Evaluations to spend in all.")
-]
-Gain = Annotated[
-    Optional[str],
-    typer.Option(
-        "--stop-when-gain-below",
-        metavar="SHARE",
-        help="e.g. 1 %: end when the searcher certifies that less hypervolume is left.",
-    ),
-]
-Workers = Annotated[
-    Optional[int], typer.Option("--workers", metavar="N", help="Costly evaluations at once.")
-]
-Storage = Annotated[
-    Optional[str],
-    typer.Option(
-        "--storage",
-        metavar="URL",
-        help="An Optuna storage in place of the journal in the directory, e.g. "
-        "postgresql://host/db; one with a password is better given as HWNAS_STORAGE.",
-    ),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 
 def _version(wanted: bool) -> None:
@@ -293,77 +269,6 @@ def show(
     show_design(study, number, as_json=as_json, html=html, file=file, folder=directory)
 
 
-@app.command("export")
-def export_(
-    directory: Directory,
-    number: Annotated[
-        Optional[int], typer.Argument(help="A design's number; the first of the front if left out.")
-    ] = None,
-    tool: Annotated[
-        str, typer.Option("--to", metavar="TOOL", help="scalesim, zigzag, timeloop or maestro.")
-    ] = "",
-    folder: Annotated[
-        Optional[Path],
-        typer.Option("--out", metavar="FOLDER", help="Default: DIR/export-NUMBER-TOOL."),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace an export that is there already.")
-    ] = False,
-    as_json: AsJson = False,
-    storage: Storage = None,
-) -> None:
-    """Write one design as input files of another tool, with notes on what differs there."""
-    from hwnas.cli.exporting import export_design
-
-    study = _open(directory, storage).study
-    export_design(study, number, tool, directory, folder, force=force, as_json=as_json)
-
-
-@app.command()
-def verify(
-    directory: Directory,
-    tool: Annotated[
-        str, typer.Option("--with", metavar="TOOL", help="hwnas list second_opinions shows them.")
-    ],
-    top: Annotated[
-        int, typer.Option("--top", metavar="K", help="So many designs, spread over the front.")
-    ] = 5,
-    design: Annotated[
-        Optional[list[int]], typer.Option("--design", metavar="N", help="This design instead.")
-    ] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="Print every layer, too.")] = False,
-    python: Annotated[
-        Optional[Path], typer.Option("--python", metavar="PATH", help="Who has the tool.")
-    ] = None,
-    install: Annotated[
-        bool, typer.Option("--install", help="Make an environment for it, once.")
-    ] = False,
-    timeout: Annotated[
-        Optional[float], typer.Option("--timeout", metavar="S", help="Seconds for one layer.")
-    ] = None,
-    option: Annotated[
-        Optional[list[str]],
-        typer.Option("--option", "-o", metavar="KEY=VALUE", help="An option of the tool."),
-    ] = None,
-    storage: Storage = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """Cost designs of the front again with another tool, and show both answers side by side.
-
-    The tool runs in a process and an environment of its own and is asked about each different
-    layer once; its answers are kept in the run directory. Exit code 1 where it did not answer
-    something, or where numbers differ that have to be equal.
-    """
-    from hwnas.cli.verifying import Asked, verify_run
-
-    options, numbers = tuple(option or ()), tuple(design or ())
-    asked = Asked(tool, options, top, numbers, python, install, timeout)
-    session = _open(directory, storage)
-    if not verify_run(session, asked, layers=layers, as_json=as_json, quiet=quiet):
-        raise typer.Exit(1)
-
-
 @app.command()
 def validate(
     file: Annotated[Path, typer.Argument(help="A YAML study.")], as_json: AsJson = False
@@ -393,56 +298,6 @@ def check(
 
 
 @app.command()
-def calibrate(
-    file: Annotated[Path, typer.Argument(help="Measured rows: CSV or parquet.", metavar="FILE")],
-    template: Annotated[
-        str, typer.Option("--template", metavar="NAME", help="hwnas list calibrations shows them.")
-    ],
-    to: Annotated[
-        str, typer.Option("--to", metavar="NAME|PATH", help="The table; NAME writes NAME.json.")
-    ],
-    group_by: Annotated[
-        Optional[str],
-        typer.Option(
-            "--group-by",
-            metavar="COLUMN,...",
-            help="Rows are held out by these, e.g. network; by the layer's shape if left out.",
-        ),
-    ] = None,
-    held_out: Annotated[
-        float, typer.Option("--held-out", metavar="SHARE", help="Of the groups.")
-    ] = 0.5,
-    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Which groups.")] = 0,
-    column: Annotated[
-        Optional[list[str]],
-        typer.Option("--column", metavar="NAME=COLUMN", help="The file's name for a column."),
-    ] = None,
-    unit: Annotated[
-        Optional[list[str]],
-        typer.Option("--unit", metavar="NAME=UNIT", help="Of a column whose header has none."),
-    ] = None,
-    option: Annotated[
-        Optional[list[str]],
-        typer.Option("--option", "-o", metavar="KEY=VALUE", help="An option of the template."),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the table.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Fit the free constants of a hardware template to what silicon measured.
-
-    Prints errors and rank correlation on rows that were held out, before and after, and writes a
-    table that evaluators take: calibration: NAME.json.
-    """
-    from hwnas.cli.calibrating import Wanted, run_calibration
-
-    by = tuple(name.strip() for name in group_by.split(",")) if group_by else ()
-    wanted = Wanted(
-        file, template, to, by, held_out, seed, column or [], unit or [], option or [], force
-    )
-    run_calibration(wanted, as_json=as_json)
-
-
-@app.command()
 def schema() -> None:
     """Print the JSON schema of study files, for completion in editors."""
     from hwnas.studyfile import schema as study_schema
@@ -454,6 +309,11 @@ def _open(directory: Path, storage: str | None) -> Session:
     from hwnas.session import reopen
 
     return reopen(directory, storage=storage)
+
+
+app.command("export")(hardware.export_)
+app.command()(hardware.verify)
+app.command()(hardware.calibrate)
 
 
 def main() -> None:

@@ -6,14 +6,14 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from hwnas.arrays import Floats, Values
-from hwnas.errors import MissingExtraError, ProblemError, UnitError, nearest
+from hwnas.data_files import parquet_reader, reading
+from hwnas.errors import ProblemError, UnitError, nearest
 from hwnas.evaluation.calibration import Calibratable, Column
 from hwnas.metrics import Metric
 from hwnas.units import dimension, scale
@@ -179,37 +179,10 @@ class _Headers:
 def _table(path: Path) -> Any:
     import pandas as pd
 
-    if not path.is_file():
-        raise ProblemError(
-            f"there is no table {path.name!r}", where=str(path.absolute()), cure="mend the path"
-        )
-    suffix = path.suffix.lower()
-    try:
-        if suffix == ".csv":
+    with reading(path, (".csv", ".parquet")):
+        if path.suffix.lower() == ".csv":
             return pd.read_csv(path)
-        if suffix == ".parquet":
-            parquet = import_module("pyarrow.parquet")
-            return parquet.read_table(path).to_pandas()
-    except ImportError as error:
-        raise MissingExtraError(
-            "reading parquet files needs the package 'pyarrow', which is not installed",
-            where=str(path),
-            rule="pyarrow belongs to the extra hwnas[table]",
-            cure="pip install 'hwnas[table]', or write the table as .csv",
-        ) from error
-    except (ValueError, OSError) as error:
-        raise ProblemError(
-            f"{path.name!r} cannot be read",
-            where=str(path),
-            given=f"{type(error).__name__}: {error}",
-            cure="check that the file is whole, and of the kind that its suffix says",
-        ) from error
-    raise ProblemError(
-        f"{path.name!r} is no table that can be read",
-        where=str(path),
-        rule="a suffix of .csv or .parquet",
-        given=path.suffix or "no suffix",
-    )
+        return parquet_reader(path).read_table(path).to_pandas()
 
 
 def _numbers(path: Path, column: Column, values: Any) -> Floats:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from hwnas.arrays import Floats
-from hwnas.errors import MissingExtraError, ProblemError, nearest
+from hwnas.data_files import parquet_reader, reading
+from hwnas.errors import ProblemError, nearest
 from hwnas.metrics import Reason
 from hwnas.problem import Problem
 from hwnas.warm_start.found import TRUTH, Found
@@ -113,8 +113,6 @@ def _is_gene(name: str) -> bool:
 
 def _columns(path: Path) -> dict[str, Any]:
     """All columns as text."""
-    import pandas as pd
-
     readers = {".csv": _csv, ".parquet": _parquet}
     if path.suffix.lower() not in readers:
         raise ProblemError(
@@ -123,16 +121,8 @@ def _columns(path: Path) -> dict[str, Any]:
             rule="a run directory, or a table: " + ", ".join(readers),
             given=path.suffix or "no suffix",
         )
-    try:
+    with reading(path, readers):
         table = readers[path.suffix.lower()](path)
-    except (ValueError, OSError, pd.errors.ParserWarning) as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
-        raise ProblemError(
-            f"{path.name!r} cannot be read",
-            where=str(path),
-            given=f"{type(error).__name__}: {reason}",
-            cure="check that the file is whole, and of the kind that its suffix says",
-        ) from error
     return {str(name).strip(): _texts(table[name]) for name in table.columns}
 
 
@@ -141,22 +131,16 @@ def _csv(path: Path) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
-        return pd.read_csv(
-            path, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig"
-        )
+        try:
+            return pd.read_csv(
+                path, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig"
+            )
+        except pd.errors.ParserWarning as error:
+            raise ValueError(str(error)) from error
 
 
 def _parquet(path: Path) -> Any:
-    try:
-        parquet = import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise MissingExtraError(
-            "reading parquet files needs the package 'pyarrow', which is not installed",
-            where=str(path),
-            rule="pyarrow belongs to the extra hwnas[table]",
-            cure="pip install 'hwnas[table]', or write the table as .csv",
-        ) from error
-    return parquet.read_table(path).to_pandas()
+    return parquet_reader(path).read_table(path).to_pandas()
 
 
 def _texts(column: Any) -> Any:

@@ -372,7 +372,7 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
     def absent(name):
         raise ImportError(name)
 
-    monkeypatch.setattr("evaluators.table_files.import_module", absent)
+    monkeypatch.setattr("hwnas.data_files.import_module", absent)
     file = tmp_path / "table.parquet"
     file.write_bytes(b"")
     assert "hwnas[table]" in refused(MissingExtraError, path=file)
