@@ -44,13 +44,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
     front = solve(problems.nas_bench_201(), measure_costly=True).losses
-    print(f"{'lower fidelity':16}" + "".join(f"{c:>18}" for c in CHECKPOINTS))
+    print(f"{'lower fidelity':16}" + "".join(f"{c:>22}" for c in CHECKPOINTS))
     for early in (False, True):
         runs = Parallel(n_jobs=given.jobs)(
             delayed(shares)(early, seed, front) for seed in range(given.seeds)
         )
         quartiles = np.quantile(runs, [0.25, 0.5, 0.75], axis=0).T
-        cells = "".join(f"{m:>8.3f} {a:.3f}-{b:.3f}"[:18].rjust(18) for a, m, b in quartiles)
+        cells = "".join(f"{m:.3f} {a:.3f}-{b:.3f}".rjust(22) for a, m, b in quartiles)
         print(f"{'0.06' if early else 'none':16}{cells}", flush=True)
 
 
