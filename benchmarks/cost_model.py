@@ -21,9 +21,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from evaluators import spatial_totals
 from evaluators.dataflows import DATAFLOWS, Arrays, Gemms
 from evaluators.spatial import Spatial
 from evaluators.systolic import Systolic
@@ -112,6 +114,29 @@ def evaluators() -> float:
     return best
 
 
+def outside_the_core() -> None:
+    """Which share of an evaluation is not spent in the core: decoding, pairing, adding up."""
+    space = FixedNetwork().space() + SpatialArray().space()
+    designs = different(space, MANY)
+    core = spatial_totals.spatial_costs
+    inside = [0.0]
+
+    def timed(*args: Any, **options: Any) -> Any:
+        start = time.process_time()
+        found = core(*args, **options)
+        inside[0] += time.process_time() - start
+        return found
+
+    spatial_totals.spatial_costs = timed
+    try:
+        start = time.process_time()
+        Spatial().evaluate(designs)
+        whole = time.process_time() - start
+    finally:
+        spatial_totals.spatial_costs = core
+    print(f"spatial for edp, outside its core: {100 * (1 - inside[0] / whole):5.0f} % of the time")
+
+
 def zigzag(python: str, ours: float) -> None:
     """ZigZag 3.9.1 on the 12 different convolutions, one accelerator, lpf_limit 4."""
     from hwnas.design.export import export
@@ -144,6 +169,7 @@ def main() -> None:
     given = parser.parse_args()
     bare()
     best = evaluators()
+    outside_the_core()
     if given.zigzag:
         zigzag(given.zigzag, best)
 
