@@ -40,6 +40,10 @@ class Dataflow(Protocol):
         """Equal ones are one: code is compiled once for each."""
 
     @property
+    def axes(self) -> tuple[tuple[str, ...], ...]:
+        """Per dimension of the array its loops: the first takes what it can, the next the rest."""
+
+    @property
     def forwarded(self) -> bool:
         """Whether neighbours hand inputs on, so that those under a window are read once."""
 
@@ -59,6 +63,11 @@ class Unrolling:
     """
 
     loops: tuple[str, ...]
+
+    @property
+    def axes(self) -> tuple[tuple[str, ...], ...]:
+        """One loop per dimension; see `Dataflow`."""
+        return tuple((loop,) for loop in self.loops)
 
     @property
     def forwarded(self) -> bool:
@@ -85,6 +94,12 @@ class RowStationary:
     columns further filters (Chen et al., "Eyeriss: an energy-efficient reconfigurable accelerator
     for deep convolutional neural networks", IEEE JSSC 2017).
     """
+
+    @property
+    def axes(self) -> tuple[tuple[str, ...], ...]:
+        """Lines, and what spare rows and columns take; see `Dataflow`."""
+        lines = unrolled("row_stationary")
+        return tuple(zip(lines, ("C", "K"), strict=True))
 
     @property
     def forwarded(self) -> bool:

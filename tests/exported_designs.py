@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import ClassVar
-
 import numpy as np
 
-from hwnas.design import Design, Designs, ImportedNetwork, LayerTable, Operator, SystolicArray
+from hwnas.design import (
+    Design,
+    Designs,
+    ImportedNetwork,
+    LayerTable,
+    Operator,
+    SpatialArray,
+    SystolicArray,
+)
 from hwnas.design.parts import AcceleratorTemplate
-from hwnas.space import Gene
 
 SYSTOLIC = ("os", "ws", "is")
 SPATIAL = ("nvdla", "shidiannao", "row_stationary", "K|C", "G|K", "K|P", "Q|R", "C|K|P")
@@ -41,36 +45,6 @@ def only(operator: Operator) -> LayerTable:
     return table([(operator, 1, 4, 4, 3, 3, 1, 1, 1, 1, 8)])
 
 
-@dataclass(frozen=True)
-class SpatialStandIn(AcceleratorTemplate):
-    """The genes of a spatial array, one choice each."""
-
-    rows: tuple[int, ...] = (16,)
-    columns: tuple[int, ...] = (8,)
-    dataflow: tuple[str, ...] = ("nvdla",)
-    weight_rf: tuple[int, ...] = (16,)
-    input_rf: tuple[int, ...] = (12,)
-    output_rf: tuple[int, ...] = (32,)
-    ifmap_sram: tuple[int, ...] = (8192,)
-    filter_sram: tuple[int, ...] = (8192,)
-    ofmap_sram: tuple[int, ...] = (8192,)
-    sram_bandwidth: tuple[int, ...] = (16,)
-    dram_bandwidth: tuple[float, ...] = (1.6e9,)
-    clock: tuple[float, ...] = (400e6,)
-
-    name: ClassVar[str] = "spatial_array"
-
-    def genes(self) -> tuple[Gene, ...]:
-        return tuple(Gene(f"hw.{name}", choices) for name, choices in asdict(self).items())
-
-
-@dataclass(frozen=True)
-class DeepStandIn(SpatialStandIn):
-    """The same with a third axis."""
-
-    depth: tuple[int, ...] = (2,)
-
-
 def on(accelerator: AcceleratorTemplate, layers: LayerTable | None = None) -> Design:
     layers = table() if layers is None else layers
     space = ImportedNetwork.of(layers, "mine").space() + accelerator.space()
@@ -84,8 +58,11 @@ def systolic(layers: LayerTable | None = None, **parameters: object) -> Design:
 
 
 def spatial(layers: LayerTable | None = None, **parameters: object) -> Design:
-    kind = DeepStandIn if str(parameters.get("dataflow")).count("|") == 2 else SpatialStandIn
-    return on(kind(**{k: (v,) for k, v in parameters.items()}), layers)
+    usual = {"rows": 16, "columns": 8, "depth": 2, "dataflow": "nvdla", "sram_bandwidth": 16}
+    usual |= {"weight_rf": 16, "input_rf": 12, "output_rf": 32, "pe": "fixed"}
+    usual |= {"dram_bandwidth": 1.6e9, "clock": 400e6}
+    usual |= dict.fromkeys(("ifmap_sram", "filter_sram", "ofmap_sram"), 8192)
+    return on(SpatialArray(**{k: (v,) for k, v in (usual | parameters).items()}), layers)
 
 
 def design_of(dataflow: str) -> Design:

@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from evaluators.exports.nests import LOOPS, OPERANDS
-from hwnas.design import Design
+from evaluators.exports.nests import OPERANDS
+from evaluators.unrolled import dataflow_of
+from hwnas.design import Design, SystolicArray
+from hwnas.design.spatial_array import SpatialArray
 from hwnas.errors import DesignError, nearest
 
 _WINDOW: Final = ("C", "R", "S")
 _PIXELS: Final = ("Q", "P", "N")
+_SUMMED: Final = frozenset(_WINDOW)
 FIXED: Final = "fixed"
 """Multipliers that are as fast with few bits as with many, which is what other tools have."""
 
@@ -41,8 +44,8 @@ class Array:
         held: The operand that stays while the others move.
         registers: Operand to bytes per processing element; 0 where an operand has none of its own.
         scratchpads: Operand to bytes.
-        scratchpad_bandwidth: Bytes per cycle of each scratchpad; None if it keeps up with the
-            array.
+        scratchpad_bandwidth: Bytes per cycle of the scratchpads of inputs and of weights, see
+            `port`; None if they keep up with the array.
         dram_bandwidth: B/s.
         clock: Hz.
         pe: What its multipliers do with few bits.
@@ -71,6 +74,15 @@ class Array:
     def systolic(self) -> bool:
         """Whether operands move from element to element, one per cycle."""
         return self.scratchpad_bandwidth is None
+
+    def port(self, operand: str) -> float | None:
+        """Bytes per cycle that a scratchpad delivers, and takes; None if it keeps up.
+
+        That of outputs is twice as wide, as partial sums are.
+        """
+        if self.scratchpad_bandwidth is None:
+            return None
+        return self.scratchpad_bandwidth * (2.0 if operand == "outputs" else 1.0)
 
     @property
     def dram_bits_per_cycle(self) -> int:
@@ -128,7 +140,7 @@ _SYSTOLIC: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...], str]]] = {
 def _systolic(values: Mapping[str, Any]) -> Array:
     rows, columns, held = _SYSTOLIC[values["dataflow"]]
     return Array(
-        template="systolic_array",
+        template=SystolicArray.name,
         dataflow=values["dataflow"],
         axes=(Axis(int(values["rows"]), (rows,)), Axis(int(values["columns"]), (columns,))),
         held=held,
@@ -141,36 +153,18 @@ def _systolic(values: Mapping[str, Any]) -> Array:
     )
 
 
-_NAMED: Final[Mapping[str, tuple[tuple[tuple[tuple[str, ...], ...], ...], str]]] = {
-    "nvdla": (((("K",),), (("C",),)), "weights"),
-    "shidiannao": (((("P",),), (("Q",),)), "outputs"),
-    # Rows of a kernel; where several sets of them fit, sets of other channels and filters.
-    "row_stationary": (((("R",), ("C", "K")), (("P",),)), "weights"),
-}
-"""Loops along rows and columns, and what stays."""
-
-
 def _spatial(values: Mapping[str, Any]) -> Array:
     dataflow = str(values["dataflow"])
-    sizes = [int(values["rows"]), int(values["columns"]), int(values.get("depth", 1))]
-    if dataflow in _NAMED:
-        unrolled, held = _NAMED[dataflow]
-    else:
-        letters = dataflow.split("|")
-        strange = [letter for letter in letters if letter not in LOOPS]
-        if strange or not 2 <= len(letters) <= len(sizes):
-            raise DesignError(
-                f"a spatial array has no dataflow {dataflow!r}",
-                rule="one of " + ", ".join(_NAMED) + ", or two or three loops such as K|C",
-                cure=f"loops are {', '.join(LOOPS)}",
-            )
-        unrolled = tuple(((letter,),) for letter in letters)
-        held = "weights" if {"C", "R", "S"} & set(letters) else "outputs"
+    sizes = [int(values[name]) for name in ("rows", "columns", "depth")]
+    axes = dataflow_of(dataflow).axes
     return Array(
-        template="spatial_array",
+        template=SpatialArray.name,
         dataflow=dataflow,
-        axes=tuple(Axis(size, loops) for size, loops in zip(sizes, unrolled, strict=False)),
-        held=held,
+        axes=tuple(
+            Axis(size, tuple((loop,) for loop in loops))
+            for size, loops in zip(sizes, axes, strict=False)
+        ),
+        held="weights" if _SUMMED & {loop for loops in axes for loop in loops} else "outputs",
         registers={
             "weights": int(values["weight_rf"]),
             "inputs": int(values["input_rf"]),
@@ -180,7 +174,7 @@ def _spatial(values: Mapping[str, Any]) -> Array:
         scratchpad_bandwidth=float(values["sram_bandwidth"]),
         dram_bandwidth=float(values["dram_bandwidth"]),
         clock=float(values["clock"]),
-        pe=str(values.get("pe", FIXED)),
+        pe=str(values["pe"]),
     )
 
 
@@ -190,7 +184,7 @@ def _scratchpads(values: Mapping[str, Any]) -> dict[str, int]:
 
 
 TEMPLATES: Final[Mapping[str, Callable[[Mapping[str, Any]], Array]]] = {
-    "systolic_array": _systolic,
-    "spatial_array": _spatial,
+    SystolicArray.name: _systolic,
+    SpatialArray.name: _spatial,
 }
 """By the name of the accelerator template."""

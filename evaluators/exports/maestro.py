@@ -46,8 +46,8 @@ class Maestro(Export):
         layer is depthwise (DSCONV).
 
         Raises:
-            DesignError: The accelerator is of no known template, has three axes or unrolls a loop
-                along both, or no layer multiplies.
+            DesignError: The accelerator is of no known template, has three axes or unrolls both
+                groups and images, or no layer multiplies.
         """
         array = array_of(design, "MAESTRO")
         nests, notes = nests_of(design, "MAESTRO")
@@ -77,11 +77,11 @@ def _loops(array: Array) -> list[list[str]]:
 
 def _refuse_other_arrays(array: Array) -> None:
     first, *rest = _loops(array)
-    if len(rest) != 1 or set(first) & set(rest[0]) or {"G", "N"} <= {*first, *rest[0]}:
+    if len(rest) != 1 or {"G", "N"} <= {*first, *rest[0]}:
         raise DesignError(
             f"the dataflow {array.dataflow} is not exported to MAESTRO",
             where="hw.dataflow",
-            rule="two axes with different loops, not both groups and images",
+            rule="two axes, not both groups and images",
             given=array.dataflow,
             cure="export it to zigzag",
         )
@@ -238,9 +238,9 @@ def _hardware(array: Array, nests: tuple[Nest, ...]) -> str:
 
 def _noc(array: Array) -> int:
     """Elements per cycle: what the scratchpads give, or all that the array can take."""
-    if array.scratchpad_bandwidth is not None:
-        return max(1, int(len(OPERANDS) * array.scratchpad_bandwidth))
-    return array.pes
+    ports = [array.port(operand) for operand in OPERANDS]
+    widths = [width for width in ports if width is not None]
+    return max(1, int(sum(widths))) if widths else array.pes
 
 
 def _notes(array: Array, nests: tuple[Nest, ...]) -> tuple[str, ...]:

@@ -27,7 +27,6 @@ from evaluators.exports.texts import yaml_text
 from evaluators.exports.unrolling import spatial, steps, unroll
 from hwnas.design import Design
 from hwnas.design.export import Export, Exported, ExportedLayer
-from hwnas.errors import DesignError
 
 _BYTE: Final = 8
 _NAMES: Final = {"weights": "Weights", "inputs": "Inputs", "outputs": "Outputs"}
@@ -72,12 +71,10 @@ class Timeloop(Export):
         """Architectures (one per pair of bit widths), problems, mappings and ``layers.csv``.
 
         Raises:
-            DesignError: The accelerator is of no known template or unrolls a loop along two axes,
-                or no layer multiplies.
+            DesignError: The accelerator is of no known template, or no layer multiplies.
         """
         array = array_of(design, "Timeloop")
         nests, notes = nests_of(design, "Timeloop")
-        _refuse_loops_on_two_axes(array)
         sums = max(nest.sum_bits for nest in nests)
         files: dict[str, str] = {}
         rows = ["layer,row,architecture,MACs,MACs with padding"]
@@ -102,20 +99,6 @@ class Timeloop(Export):
             notes=(*notes, *array.pe_note(), *_notes(array, padded, crowded)),
             layers=tuple(ExportedLayer(nest.name, nest.row, 1) for nest in nests),
         )
-
-
-def _refuse_loops_on_two_axes(array: Array) -> None:
-    seen: set[str] = set()
-    for axis in array.axes:
-        own = {loop for loops in axis.loops for loop in loops}
-        if own & seen:
-            raise DesignError(
-                f"Timeloop cannot unroll {min(own & seen)} along two axes",
-                where="hw.dataflow",
-                rule="every loop lies along one axis: a directive names it once",
-                given=array.dataflow,
-            )
-        seen |= own
 
 
 @dataclass(frozen=True)
@@ -281,8 +264,9 @@ def _buffer(array: Array, operand: str, bits: int) -> dict[str, Any]:
         "word-bits": bits,
         "multiple-buffering": 2.0,
     }
-    if array.scratchpad_bandwidth is not None:
-        words = _round(array.scratchpad_bandwidth * _BYTE / bits)
+    port = array.port(operand)
+    if port is not None:
+        words = _round(port * _BYTE / bits)
         attributes |= {"read_bandwidth": words, "write_bandwidth": words}
     return {"name": f"{_NAMES[operand]}Buffer", "class": "SRAM", "attributes": attributes}
 

@@ -11,6 +11,7 @@ technologies; sizes are bits, bandwidths bits per cycle.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 from typing import Any, ClassVar, Final
 
@@ -21,6 +22,7 @@ from evaluators.exports.arrays import Array, array_of
 from evaluators.exports.nests import OPERANDS, RELEVANT, Nest, nests_of
 from evaluators.exports.texts import yaml_text
 from evaluators.exports.unrolling import steps, unroll
+from evaluators.pe import PES
 from evaluators.technology import Curve, Technology
 from hwnas.design import Design, Operator
 from hwnas.design.export import Export, Exported, ExportedLayer
@@ -74,10 +76,22 @@ class ZigZag(Export):
         )
 
 
-def contents(array: Array, nests: tuple[Nest, ...], costs: Technology) -> dict[str, Any]:
-    """What the files of some layers on an array made in a technology say: name to values."""
+def contents(
+    array: Array,
+    nests: tuple[Nest, ...],
+    costs: Technology,
+    built: tuple[Nest, ...] | None = None,
+) -> dict[str, Any]:
+    """What the files of some layers on an array made in a technology say: name to values.
+
+    Args:
+        array: The accelerator.
+        nests: The layers.
+        costs: The technology.
+        built: The layers that its elements are wide enough for; these, if left out.
+    """
     return {
-        "accelerator": _accelerator(array, nests, costs),
+        "accelerator": _accelerator(array, nests, costs, nests if built is None else built),
         "mapping": _mappings(array, nests),
         "workload": [_layer(i, nest) for i, nest in enumerate(nests)],
     }
@@ -126,8 +140,10 @@ def _used(factors: Mapping[str, int]) -> list[tuple[str, int]]:
     return used or list(factors.items())[:1]
 
 
-def _accelerator(array: Array, nests: tuple[Nest, ...], costs: Technology) -> dict[str, Any]:
-    widest = {operand: max(nest.bits(operand) for nest in nests) for operand in OPERANDS}
+def _accelerator(
+    array: Array, nests: tuple[Nest, ...], costs: Technology, built: tuple[Nest, ...]
+) -> dict[str, Any]:
+    widest = widest_of(nests)
     dimensions = [f"D{place}" for place in range(1, len(array.axes) + 1)]
     memories: dict[str, Any] = {}
     for operand in OPERANDS:
@@ -136,12 +152,14 @@ def _accelerator(array: Array, nests: tuple[Nest, ...], costs: Technology) -> di
     for operand in OPERANDS:
         memories[f"scratchpad_{operand}"] = _scratchpad(array, operand, widest, costs)
     memories["dram"] = _dram(array, costs)
-    product = costs.multiplier.energy * widest["weights"] * widest["inputs"]
+    bits = [float(widest[operand]) for operand in OPERANDS]
+    most = [float(bits_) for bits_ in widest_of(built).values()]
+    product = PES[array.pe].energy_per_mac(*map(np.array, (*bits, *most)), costs)
     accelerator: dict[str, Any] = {
         "name": f"{array.template}_{array.dataflow}".replace("|", "_"),
         "memories": memories,
         "operational_array": {
-            "unit_energy": _picojoules(product + costs.adder.energy * widest["outputs"]),
+            "unit_energy": _picojoules(float(product)),
             "unit_area": 1.0,
             "dimensions": dimensions,
             "sizes": [axis.size for axis in array.axes],
@@ -154,7 +172,9 @@ def _accelerator(array: Array, nests: tuple[Nest, ...], costs: Technology) -> di
 
 def _registers(array: Array, operand: str) -> bool:
     """Whether an operand has registers of its own: what stays, sums, and all that are given."""
-    return not array.systolic or operand in (array.held, "outputs")
+    if array.systolic:
+        return operand in (array.held, "outputs")
+    return operand == "outputs" or array.registers[operand] > 0
 
 
 def _register(array: Array, operand: str, bits: int, costs: Technology) -> dict[str, Any]:
@@ -167,9 +187,12 @@ def _register(array: Array, operand: str, bits: int, costs: Technology) -> dict[
             if not any(loop in RELEVANT["outputs"] for loops in axis.loops for loop in loops)
         ]
     size = array.registers[operand]
-    # A latch in a systolic array costs when it is written; a register file both ways.
-    read = 0.0 if array.systolic else _of_size(costs.rf_read, size)
-    write = costs.register.energy if array.systolic else _of_size(costs.rf_write, size)
+    # A latch in a systolic array costs when it is written; a register file both ways; where there
+    # is none, sums pass through one that is free.
+    read, write = 0.0, costs.register.energy
+    if not array.systolic:
+        curves = (costs.rf_read, costs.rf_write)
+        read, write = (_of_size(curve, size) if size else 0.0 for curve in curves)
     return {
         "size": max(size * _BYTE, bits),
         "r_cost": _picojoules(read * bits),
@@ -187,10 +210,14 @@ def _scratchpad(
 ) -> dict[str, Any]:
     size = array.scratchpads[operand]
     width = _width(array, operand, widest[operand])
+    # Into the array: what is read, and of sums what is written (what comes back is not told from
+    # what leaves for DRAM).
+    wires = 0.0 if array.systolic else costs.noc
+    read, write = (0.0, wires) if operand == "outputs" else (wires, 0.0)
     return {
         "size": size * _BYTE,
-        "r_cost": _picojoules(_of_size(costs.sram_read, size) * width),
-        "w_cost": _picojoules(_of_size(costs.sram_write, size) * width),
+        "r_cost": _picojoules((_of_size(costs.sram_read, size) + read) * width),
+        "w_cost": _picojoules((_of_size(costs.sram_write, size) + write) * width),
         "area": 0.0,
         "latency": 1,
         "operands": [_MEMORIES[operand]],
@@ -207,8 +234,9 @@ def _width(array: Array, operand: str, bits: int) -> int:
     A systolic array takes one element per row or column and cycle: along the axes where the
     operand changes or, where it is loaded to stay, row by row.
     """
-    if array.scratchpad_bandwidth is not None:
-        return max(1, int(array.scratchpad_bandwidth)) * _BYTE
+    port = array.port(operand)
+    if port is not None:
+        return max(_BYTE, int(port * _BYTE))
     changing = [
         axis.size
         for axis in array.axes
@@ -270,6 +298,31 @@ def _picojoules(joules: float) -> float:
     return float(f"{joules * 1e12:.6g}")
 
 
+def paced(array: Array, nest: Nest, built: tuple[Nest, ...]) -> tuple[Array, float]:
+    """An array whose cycle is one MAC of an element, as ZigZag has it.
+
+    Args:
+        array: The accelerator.
+        nest: The layer.
+        built: The layers that its elements are wide enough for.
+
+    Returns:
+        It, with as many cycles per second, and how many of ours one of them takes: bits for serial
+        elements, a fraction for composable ones with narrow operands.
+    """
+    most = widest_of(built)
+    bits = (nest.weight_bits, nest.activation_bits, most["weights"], most["inputs"])
+    speed = float(PES[array.pe].macs_per_cycle(*(np.array(float(b)) for b in bits)))
+    width = array.scratchpad_bandwidth
+    per_cycle = None if width is None else width / speed
+    return replace(array, clock=array.clock * speed, scratchpad_bandwidth=per_cycle), 1.0 / speed
+
+
+def widest_of(nests: tuple[Nest, ...]) -> dict[str, int]:
+    """Operand to the most bits that it has in some layers; partial sums for the outputs."""
+    return {operand: max(nest.bits(operand) for nest in nests) for operand in OPERANDS}
+
+
 def _notes(array: Array, nests: tuple[Nest, ...]) -> tuple[str, ...]:
     notes = [
         "ZigZag's MACs cost the same at all bits: the energy given is that of the widest.",
@@ -295,7 +348,8 @@ def _notes(array: Array, nests: tuple[Nest, ...]) -> tuple[str, ...]:
         narrow = [
             operand
             for operand in OPERANDS
-            if array.registers[operand] * _BYTE < max(nest.bits(operand) for nest in nests)
+            if _registers(array, operand)
+            and array.registers[operand] * _BYTE < max(nest.bits(operand) for nest in nests)
         ]
         if narrow:
             notes.append("Registers are widened to hold one element: " + ", ".join(narrow) + ".")

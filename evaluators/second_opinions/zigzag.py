@@ -11,7 +11,7 @@ import numpy as np
 
 from evaluators.exports.arrays import array_of
 from evaluators.exports.nests import nests_of
-from evaluators.exports.zigzag import contents
+from evaluators.exports.zigzag import contents, paced
 from evaluators.technology import Technology
 from hwnas.arrays import Floats
 from hwnas.design import Design, Designs
@@ -73,12 +73,18 @@ class ZigZag(SecondOpinion):
     )
     conventions: ClassVar[tuple[str, ...]] = (
         "Leakage is in our figures of the study, and neither in ZigZag nor in these.",
-        "ZigZag searches loop orders and tilings, ours are fixed by the dataflow: it may reuse "
-        "more, and its search is not exhaustive.",
-        "ZigZag unrolls whole loops along rows and columns, where im2col cuts their product "
-        "anywhere; it fills and drains the array once per layer, ours once per fold.",
-        "Registers: ZigZag counts reads and writes of what stays and of sums, ours what each "
-        "processing element latches per MAC.",
+        "ZigZag searches loop orders and tilings, ours are fixed by the dataflow (systolic) or the "
+        "best of a small family (spatial): it may reuse more, and its search is not exhaustive.",
+        "systolic: ZigZag unrolls whole loops along rows and columns, where im2col cuts their "
+        "product anywhere; it fills and drains the array once per layer, ours once per fold.",
+        "systolic: ZigZag counts reads and writes of the registers of what stays and of sums, ours "
+        "what each processing element latches per MAC.",
+        "spatial: ZigZag's inputs do not pass from neighbour to neighbour (shidiannao), and no row "
+        "of a kernel is worked through within an element (row_stationary), so that inputs, and "
+        "sums handed up, move more often there.",
+        "spatial: input lines under two tiles are fetched once here, and again there.",
+        "Elements that take several cycles per MAC, or do several in one, are ones of one MAC per "
+        "cycle there, at as many times the clock; cycles are ours.",
         "Padding counts and scratchpads are double-buffered on both sides.",
         "Layers without products are in our figures of the study, and not in these sums.",
     )
@@ -110,13 +116,14 @@ class ZigZag(SecondOpinion):
         for nest in nests:
             alike = replace(nest, name=nest.name.rstrip("0123456789"), row=0)
             if repr(alike) not in asked:
+                there, cycles = paced(array, nest, nests)
                 request = {
-                    "files": contents(array, (alike,), costs),
+                    "files": contents(there, (alike,), costs, nests),
+                    "cycles_per_step": cycles,
                     "minimize": self.minimize,
                     "lpf_limit": self.lpf_limit,
                 }
-                notes = (*array.pe_note(), *array.bandwidth_note())
-                asked[repr(alike)] = Question(request, notes=notes)
+                asked[repr(alike)] = Question(request, notes=there.bandwidth_note())
             entries[nest.row] = asked[repr(alike)]
         return entries
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -18,11 +18,20 @@ from evaluators.exports.arrays import TEMPLATES, Array, Axis, array_of
 from evaluators.exports.nests import LOOPS, Nest, nests_of
 from evaluators.exports.unrolling import spatial as factors_of
 from evaluators.exports.unrolling import steps, unroll
+from evaluators.unrolled import dataflow_of
 from hwnas import plugins
-from hwnas.design import BitsPerCell, Designs, LayerTable, Operator, SkipNet, SystolicArray
+from hwnas.design import (
+    BitsPerCell,
+    Designs,
+    LayerTable,
+    Operator,
+    SkipNet,
+    SpatialArray,
+    SystolicArray,
+)
 from hwnas.design.export import GROUP, export
 from hwnas.errors import DesignError
-from tests.exported_designs import SpatialStandIn, on, only, spatial, systolic, table
+from tests.exported_designs import SPATIAL, on, only, spatial, systolic, table
 from tests.exported_files import accounted, expected, maestro_macs, parse, scalesim_products
 
 TOOLS = ("maestro", "scalesim", "timeloop", "zigzag")
@@ -63,7 +72,7 @@ def test_networks_without_products_are_refused(tool, operator):
 @pytest.mark.parametrize("tool", TOOLS)
 def test_unknown_templates_are_refused(tool):
     @dataclass(frozen=True)
-    class Optical(SpatialStandIn):
+    class Optical(SpatialArray):
         name: ClassVar[str] = "optical_mesh"
 
     with pytest.raises(DesignError, match="optical_mesh cannot be exported") as caught:
@@ -72,20 +81,9 @@ def test_unknown_templates_are_refused(tool):
         assert template in caught.value.rule
 
 
-@pytest.mark.parametrize("dataflow", ["K", "K|C|P|Q", "K|Z"])
-def test_strange_dataflows_are_refused(dataflow):
-    with pytest.raises(DesignError, match="has no dataflow"):
-        export(on(SpatialStandIn(dataflow=(dataflow,))), "zigzag")
-
-
-@dataclass(frozen=True)
-class BitSerial(SpatialStandIn):
-    pe: tuple[str, ...] = ("bit_serial",)
-
-
 @pytest.mark.parametrize("tool", ["maestro", "timeloop", "zigzag"])
 def test_multipliers_that_are_faster_with_few_bits_are_named(tool):
-    assert any("bit_serial" in note for note in export(on(BitSerial()), tool).notes)
+    assert any("bit_serial" in note for note in export(spatial(pe="bit_serial"), tool).notes)
     assert not any("MAC takes one cycle" in note for note in export(spatial(), tool).notes)
 
 
@@ -133,10 +131,31 @@ def test_no_whole_factors_leave_fewer_steps(c, r, s, rows, columns):
     assert all(left[loop] * factors_of(axes)[loop] >= layer.sizes[loop] for loop in LOOPS)
 
 
-def test_rows_of_a_kernel_come_before_its_replicas():
-    rows = Axis(16, (("R",), ("C", "K")))
-    axes = unroll(nest(R=3, C=64, K=64, P=13), array(rows, Axis(8, (("P",),))))
-    assert axes == ({"R": 3, "C": 1, "K": 5}, {"P": 7})  # 13 lines in two folds
+def test_spare_rows_and_columns_of_a_row_stationary_array():
+    """16 rows hold five times the 3 of a kernel; 13 lines take two folds of 7, 4 lines half."""
+    rows = array_of(spatial(dataflow="row_stationary"), "")
+    axes = unroll(nest(R=3, C=64, K=64, P=13), rows)
+    assert axes == ({"R": 3, "C": 5}, {"P": 7, "K": 1})
+    axes = unroll(nest(R=3, C=64, K=64, P=4), rows)
+    assert axes == ({"R": 3, "C": 5}, {"P": 4, "K": 2})
+
+
+_SIZES = st.integers(1, 20)
+
+
+@given(st.fixed_dictionaries(dict.fromkeys(LOOPS, _SIZES)), st.sampled_from(SPATIAL), _SIZES)
+def test_steps_are_those_of_spatial(sizes, dataflow, rows):
+    """Also where a kernel has more lines than the array has rows."""
+    layer = replace(nest(), sizes=sizes)
+    design = spatial(dataflow=dataflow, rows=rows)
+    values = {loop: np.array([[float(size)]]) for loop, size in sizes.items()}
+    names = ("step", "column_step", "work", "activation_bits", "weight_bits")
+    layers = SimpleNamespace(**values, **dict.fromkeys(names, np.array([[1.0]])))
+    numbers = ("rows", "columns", "depth", "input_rf", "weight_rf")
+    arrays = {name: np.array([float(design.accelerator[name])]) for name in numbers}
+    trips = dataflow_of(dataflow).lay_out(np, layers, SimpleNamespace(**arrays)).trips
+    left = steps(layer, unroll(layer, array_of(design, "")))
+    assert left == {loop: int(trips[loop].item()) for loop in LOOPS}
 
 
 def test_steps_are_those_of_zigzag(shared):

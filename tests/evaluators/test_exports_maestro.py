@@ -79,11 +79,11 @@ def test_maestro_hardware():
     text = export(spatial(), "maestro").files["hardware.m"]
     values = {key: int(value) for key, value in (line.split(": ") for line in text.splitlines())}
     assert values == {
-        "NumPEs": 128, "L1Size": 60, "L2Size": 3 * 8192, "NoC_BW": 48, "NoC_NumHops": 1
+        "NumPEs": 128, "L1Size": 60, "L2Size": 3 * 8192, "NoC_BW": 64, "NoC_NumHops": 1
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("dataflow", ["K|K", "C|K|P"])
+@pytest.mark.parametrize("dataflow", ["G|N", "C|K|P"])
 def test_maestro_refuses_what_it_cannot_map(dataflow):
     with pytest.raises(DesignError, match="not exported to MAESTRO"):
         export(spatial(dataflow=dataflow), "maestro")

@@ -10,7 +10,6 @@ from evaluators.exports.arrays import array_of
 from evaluators.exports.nests import LOOPS, nests_of
 from evaluators.exports.unrolling import steps, unroll
 from hwnas.design.export import export
-from hwnas.errors import DesignError
 from tests.exported_designs import SYSTOLIC, design_of, spatial, systolic
 from tests.exported_files import parse, timeloop_factors
 
@@ -96,8 +95,3 @@ def test_timeloop_says_what_will_not_fit():
     assert (
         "cannot hold one load of the array, which Timeloop will refuse: conv000 (weights)" in notes
     )
-
-
-def test_timeloop_refuses_a_loop_on_two_axes():
-    with pytest.raises(DesignError, match="cannot unroll K along two axes"):
-        export(spatial(dataflow="K|K"), "timeloop")

@@ -14,7 +14,8 @@ def answer(request: dict[str, Any]) -> dict[str, float]:
 
     Args:
         request: ``files``, what ``accelerator``, ``mapping`` and ``workload`` say; ``minimize``,
-            ``energy``, ``latency`` or ``EDP``; ``lpf_limit``.
+            ``energy``, ``latency`` or ``EDP``; ``lpf_limit``; ``cycles_per_step``, the cycles that
+            one of the tool's stands for.
 
     Returns:
         Cycles and energy in the unit of the accelerator, and what they consist of.
@@ -37,11 +38,12 @@ def answer(request: dict[str, Any]) -> dict[str, float]:
             loma_show_progress_bar=False,
         )
     best = found[0][1][0][0]
+    times = request["cycles_per_step"]
     return {
-        "cycles": float(latency),
+        "cycles": float(latency) * times,
         "energy": float(energy),
         "energy_mac": float(best.mac_energy),
         "energy_memory": float(best.mem_energy),
-        "ideal_temporal_cycles": float(best.ideal_temporal_cycle),
-        "cycles_without_on_and_offload": float(best.latency_total0),
+        "ideal_temporal_cycles": float(best.ideal_temporal_cycle) * times,
+        "cycles_without_on_and_offload": float(best.latency_total0) * times,
     }
