@@ -162,7 +162,7 @@ class Spatial(Evaluator):
             "area": sum(s.area.values(), np.zeros(len(designs))),
             "cycles": total["cycles"],
             "dram_bytes": total["dram_bytes"],
-            "utilization": total["macs"] / np.maximum(total["cycles"] * s.pes, 1.0),
+            "utilization": total["busy"] / np.maximum(total["cycles"] * s.pes, 1.0),
             "peak_power": total["power"] + s.leakage,
         }
         for column in columns.values():
@@ -211,7 +211,10 @@ class Spatial(Evaluator):
         numbers = numbers_of(batch.accelerators)
         pes = float((numbers["rows"] * numbers["columns"] * numbers["depth"])[0])
         clock = float(numbers["clock"][0])
-        fastest = float(np.max(costs.macs / np.maximum(costs.cycles * pes, 1.0), initial=1.0))
+        # MACs of one element per cycle.
+        products = costs.macs > 0
+        speeds = costs.macs[products] / costs.busy[products]
+        fastest = float(np.max(speeds)) if products.any() else 1.0
         return Explanation(
             {
                 metric: {part: float(values[0]) for part, values in parts.items()}
@@ -222,7 +225,7 @@ class Spatial(Evaluator):
                 "compute_time": costs.compute_time,
                 "dram_time": costs.dram_time,
                 "energy": costs.energy,
-                "utilization": costs.macs / np.maximum(costs.cycles * pes, 1.0),
+                "utilization": costs.busy / np.maximum(costs.cycles * pes, 1.0),
                 "macs": costs.macs,
                 "dram_bytes": costs.dram_bytes,
                 "tiling": costs.tiling,

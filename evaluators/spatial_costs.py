@@ -172,6 +172,7 @@ def _costs(
     ]
     return Costs(
         macs=least["outputs"] * (g.C * g.R * g.S) + nothing,
+        busy=least["outputs"] * (g.C * g.R * g.S) * (g.work / g.speed) + nothing,
         cycles=cycles,
         compute_time=compute_time,
         dram_time=dram_time,

@@ -24,7 +24,7 @@ _NEEDS: Final = {
     "latency": ("latency",),
     "cycles": ("cycles",),
     "dram_bytes": ("dram_bytes",),
-    "utilization": ("macs", "cycles"),
+    "utilization": ("busy", "cycles"),
     "peak_power": ("power",),
 }
 """The tables that each metric stands on."""
@@ -79,7 +79,7 @@ class SpatialGrid:
             "area": lambda: elements[0],
             "cycles": lambda: summed("cycles"),
             "dram_bytes": lambda: summed("dram_bytes"),
-            "utilization": lambda: summed("macs") / np.maximum(summed("cycles") * self._pes, 1.0),
+            "utilization": lambda: summed("busy") / np.maximum(summed("cycles") * self._pes, 1.0),
             "peak_power": lambda: self._highest(often, places) + elements[1],
         }
         columns = {name: answer() for name, answer in answers.items() if name in self._names}
@@ -114,7 +114,7 @@ class SpatialGrid:
             "energy": energy.reshape(shape),
             **{
                 name: getattr(costs, name).reshape(shape)
-                for name in ("cycles", "dram_bytes", "macs", "unfit")
+                for name in ("cycles", "dram_bytes", "busy", "unfit")
             },
         }
         compute = found["cycles"][:, self._alike] / self._speeds.clock

@@ -139,6 +139,7 @@ class Costs(NamedTuple):
 
     Attributes:
         macs: Multiply-accumulates (or what is in their place), dense.
+        busy: Cycles that elements are at work, of all elements together.
         cycles: Clock cycles without waiting for DRAM.
         compute_time: Cycles / clock, s.
         dram_time: DRAM traffic / bandwidth, s.
@@ -166,6 +167,7 @@ class Costs(NamedTuple):
     """
 
     macs: Array
+    busy: Array
     cycles: Array
     compute_time: Array
     dram_time: Array

@@ -31,7 +31,7 @@ PARTS: Final = ("mac", "register", "noc", "sram", "dram")
 """Where dynamic energy goes."""
 _LACKS: Final = ("lacks_ifmap", "lacks_filter", "lacks_ofmap")
 _SCRATCHPADS: Final = ("ifmap_sram", "filter_sram", "ofmap_sram")
-_SUMMED: Final = ("macs", "cycles", "dram_bytes", *(f"energy_{part}" for part in PARTS))
+_SUMMED: Final = ("macs", "busy", "cycles", "dram_bytes", *(f"energy_{part}" for part in PARTS))
 _ROWS: Final = 1_000_000
 """Rows summed at a time, so that memory stays bounded."""
 

@@ -12,6 +12,8 @@ import numpy as np
 from evaluators.exports.arrays import array_of
 from evaluators.exports.nests import nests_of
 from evaluators.exports.zigzag import contents, paced
+from evaluators.spatial import Spatial
+from evaluators.spatial_costs import Objective
 from evaluators.technology import Technology
 from hwnas.arrays import Floats
 from hwnas.design import Design, Designs
@@ -27,6 +29,11 @@ from hwnas.evaluation.second_opinion import (
 
 _NO_PRODUCTS: Final = "ZigZag is not asked about layers without products (pooling and the like)"
 _PICO: Final = 1e-12
+_MINIMIZED: Final = {
+    Objective.ENERGY: "energy",
+    Objective.LATENCY: "latency",
+    Objective.EDP: "EDP",
+}
 
 
 @runtime_checkable
@@ -42,7 +49,8 @@ class ZigZag(SecondOpinion):
     """ZigZag 3.9.1, which searches the temporal mapping of every layer (LOMA, uneven).
 
     Args:
-        minimize: What it minimises; the other one is that of the same mapping.
+        minimize: What its mappings minimise; left out, what ours do: that of the option
+            ``mapping`` of spatial, otherwise energy.
         lpf_limit: Loop prime factors that it permutes: more find better mappings, and take longer.
 
     Raises:
@@ -90,7 +98,7 @@ class ZigZag(SecondOpinion):
     )
 
     def __init__(
-        self, *, minimize: Literal["energy", "latency", "EDP"] = "energy", lpf_limit: int = 6
+        self, *, minimize: Literal["energy", "latency", "EDP"] | None = None, lpf_limit: int = 6
     ) -> None:
         if lpf_limit < 1:
             raise PluginError(
@@ -109,6 +117,7 @@ class ZigZag(SecondOpinion):
             DesignError: The evaluator has no technology, or the accelerator no known template.
         """
         costs = _priced(evaluator).technology
+        mapped = evaluator.model.objective if isinstance(evaluator, Spatial) else Objective.ENERGY
         array = array_of(design, "ZigZag")
         nests, _ = nests_of(design, "ZigZag")
         entries: list[Question | str] = [_NO_PRODUCTS] * len(design.layers)
@@ -120,7 +129,7 @@ class ZigZag(SecondOpinion):
                 request = {
                     "files": contents(there, (alike,), costs, nests),
                     "cycles_per_step": cycles,
-                    "minimize": self.minimize,
+                    "minimize": self.minimize or _MINIMIZED[mapped],
                     "lpf_limit": self.lpf_limit,
                 }
                 asked[repr(alike)] = Question(request, notes=there.bandwidth_note())

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from hwnas.arrays import Floats
+from hwnas.design.mappings import STAYS, TILINGS
 from hwnas.report.anatomy import Account, Anatomy, Breakdown
 from hwnas.report.html import document, embedded
 from hwnas.report.quantity import Quantity
@@ -23,6 +24,11 @@ _SHOWN: Final = (
     Quantity("dram_bytes", "B"),
 )
 """The columns of evaluators that the table of layers shows."""
+_MAPPED: Final = {
+    name: tuple(word.replace("_", " ") for word in words)
+    for name, words in {"tiling": TILINGS, "stay": STAYS}.items()
+}
+"""Columns with the numbers of mappings, from 1; 0 where there is none."""
 
 
 def design_page(found: Anatomy, study: str) -> str:
@@ -235,6 +241,12 @@ def _costs(found: Anatomy) -> list[_Column]:
             name = f"{account.evaluator} {quantity.name}" if several else quantity.name
             values = columns[quantity.name].tolist()
             shown.append((name, False, [(v, _short(quantity, v)) for v in values]))
+        for column, names in _MAPPED.items():
+            if column in columns and found.table is not None:
+                name = f"{account.evaluator} {column}" if several else column
+                places = np.where(found.table.macs > 0, columns[column], 0).astype(np.int64)
+                words = ("–", *names)
+                shown.append((name, True, [(words[p], words[p]) for p in places.tolist()]))
     return shown
 
 

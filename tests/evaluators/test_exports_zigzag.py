@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import re
 
+import numpy as np
 import pytest
 
+from evaluators import technology as technologies
 from evaluators.exports.nests import nests_of
+from evaluators.exports.zigzag import ZigZag
 from hwnas.design.export import export
-from tests.exported_designs import ALL, SYSTOLIC, design_of, systolic
+from tests.exported_designs import ALL, SYSTOLIC, design_of, spatial, systolic
 from tests.exported_files import accounted, expected, parse
 
 
@@ -83,8 +86,39 @@ def test_zigzag_memories(dataflow):
     else:
         assert held["I2"] == 16 * 8
         assert "systolic_dimensions" not in chip["operational_array"]
+        width = {name: m["ports"][0]["bandwidth_max"] for name, m in chip["memories"].items()}
+        # 16 bytes per cycle, and twice as much for sums.
+        assert width["scratchpad_weights"] == width["scratchpad_inputs"] == 128
+        assert width["scratchpad_outputs"] == 256
     assert chip["memories"]["scratchpad_inputs"]["size"] == 8192 * 8
     assert chip["memories"]["dram"]["ports"][0]["bandwidth_max"] == 32
+
+
+def test_zigzag_has_the_registers_that_there_are():
+    design = spatial(input_rf=0, output_rf=0)
+    memories = parse(export(design, "zigzag").files["accelerator.yaml"])["memories"]
+    assert "register_weights" in memories
+    assert "register_inputs" not in memories
+    sums = memories["register_outputs"]
+    assert (sums["r_cost"], sums["w_cost"]) == (0, 0)
+    assert sums["size"] == max(n.sum_bits for n in nests_of(design, "")[0])
+    assert sums["served_dimensions"] == ["D2"]  # K|C: one per row, where columns add up
+
+
+def test_zigzag_pays_for_the_way_into_the_array():
+    """The table of Eyeriss has wires: 2 per bit-wise access of its 16 bits, as its source has."""
+    table = technologies.load("eyeriss")
+    exported = ZigZag("eyeriss").files(spatial())
+    for name, way, noc in (
+        ("inputs", "r", True), ("inputs", "w", False), ("outputs", "r", False),
+        ("outputs", "w", True),
+    ):  # fmt: skip
+        memory = parse(exported.files["accelerator.yaml"])["memories"][f"scratchpad_{name}"]
+        curve = table.sram_read if way == "r" else table.sram_write
+        each = float(curve(np.array([8192]))[0]) + table.noc * noc
+        width = memory["ports"][0]["bandwidth_max"]
+        assert memory[f"{way}_cost"] == pytest.approx(each * width * 1e12, rel=1e-5)
+    assert table.noc > 0
 
 
 def test_zigzag_says_where_it_takes_more_steps():

@@ -17,9 +17,20 @@ import pytest
 from evaluators.nn_mass import NNMass
 from evaluators.second_opinions.scalesim import ScaleSim
 from evaluators.second_opinions.zigzag import ZigZag
+from evaluators.spatial import Spatial
 from evaluators.systolic import Systolic
-from hwnas.design import BitsPerCell, Design, Designs, FixedNetwork, SkipNet, SystolicArray
+from hwnas.design import (
+    BitsPerCell,
+    Design,
+    Designs,
+    FixedNetwork,
+    SkipNet,
+    SpatialArray,
+    SystolicArray,
+    UniformBits,
+)
 from hwnas.errors import DesignError, PluginError
+from hwnas.evaluation import Evaluator
 from hwnas.evaluation.second_opinion import Question, SecondOpinion
 from hwnas.space import Space
 from hwnas.verification import Answers, ToolProcess, Verification, Verifier
@@ -89,6 +100,58 @@ def test_the_technology_is_the_evaluators() -> None:
     assert first.request != second.request
 
 
+def on_spatial_arrays(**hardware: Any) -> list[Design]:
+    usual = {"rows": 8, "columns": 16, "weight_rf": 32, "input_rf": 16, "output_rf": 32}
+    usual |= {"sram_bandwidth": 16, "dram_bandwidth": 3.2e9, "clock": 4e8}
+    usual |= dict.fromkeys(("ifmap_sram", "filter_sram", "ofmap_sram"), 32768)
+    array = SpatialArray(**{k: (v,) for k, v in (usual | hardware).items()})
+    space = SkipNet().space() + UniformBits((4,), (8,)).space() + array.space()
+    some = Designs(space, space.sample(40, np.random.default_rng(3)))
+    return sorted(some, key=lambda design: int(design.layers.macs.sum()))
+
+
+def accelerator(design: Design, evaluator: Spatial) -> tuple[dict[str, Any], float]:
+    question = ZigZag().questions(design, evaluator)[0]
+    assert isinstance(question, Question)
+    request = question.request
+    return request["files"]["accelerator"], request["cycles_per_step"]
+
+
+def test_zigzags_cycles_are_macs_of_an_element() -> None:
+    """Serial elements take 4 x 8 cycles: all that is per cycle is 32 times as much per MAC."""
+    fixed, serial = (
+        accelerator(on_spatial_arrays(pe=pe)[0], Spatial()) for pe in ("fixed", "bit_serial")
+    )
+    assert (fixed[1], serial[1]) == (1.0, 32.0)
+    for name in fixed[0]["memories"]:
+        width, wider = (
+            chip["memories"][name]["ports"][0]["bandwidth_max"] for chip, _ in (fixed, serial)
+        )
+        assert wider == (width if name.startswith("register") else 32 * width), name
+        per_bit = fixed[0]["memories"][name]["r_cost"] / width
+        assert serial[0]["memories"][name]["r_cost"] / wider == pytest.approx(per_bit, rel=1e-5)
+
+
+@pytest.mark.parametrize("pe", ["fixed", "bit_serial", "composable"])
+def test_zigzags_macs_cost_what_ours_do(pe: str) -> None:
+    design = on_spatial_arrays(pe=pe)[0]
+    costs = Spatial().layers(design.batch)
+    chip, _ = accelerator(design, Spatial())
+    ours = costs.energy_mac[0] / costs.macs[0] * 1e12
+    assert chip["operational_array"]["unit_energy"] == pytest.approx(ours, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "minimize"), [("energy", "energy"), ("latency", "latency"), ("edp", "EDP")]
+)
+def test_zigzag_maps_for_what_we_map_for(mapping: Any, minimize: str) -> None:
+    design = on_spatial_arrays()[0]
+    for opinion, wanted in ((ZigZag(), minimize), (ZigZag(minimize="energy"), "energy")):
+        question = opinion.questions(design, Spatial(mapping=mapping))[0]
+        assert isinstance(question, Question)
+        assert question.request["minimize"] == wanted
+
+
 def test_other_evaluators_are_refused() -> None:
     design = designs(1)[0]
     with pytest.raises(DesignError, match="systolic alone"):
@@ -111,14 +174,16 @@ def test_answers_that_lack_a_number(kind: type[SecondOpinion]) -> None:
         kind().opinion({"cycles": 3.0})
 
 
-def asked_really(opinion: SecondOpinion, some: list[Design], folder: Path) -> Verification:
+def asked_really(
+    opinion: SecondOpinion, some: list[Design], folder: Path, evaluator: Evaluator | None = None
+) -> Verification:
     python = os.environ.get(opinion.tool.variable, "")
     if not python:
         pytest.skip(f"{opinion.tool.variable} names no interpreter with {opinion.tool.module}")
     with ToolProcess(opinion.tool, Path(python), folder) as process:
         answers = Answers(folder / "answers", opinion.name, process.version())
         verifier = Verifier(opinion, process, answers, seconds=opinion.seconds)
-        return verifier.verify(dict(enumerate(some)), Systolic())
+        return verifier.verify(dict(enumerate(some)), evaluator or Systolic())
 
 
 @pytest.mark.parametrize("dataflow", ["os", "ws", "is"])
@@ -141,3 +206,17 @@ def test_zigzag_itself_is_not_far(tmp_path: Path) -> None:
         assert cycles is not None
         assert 0.5 < energy < 2.0
         assert 0.4 < cycles < 2.5
+
+
+@pytest.mark.parametrize("pe", ["fixed", "bit_serial", "composable"])
+@pytest.mark.parametrize("dataflow", ["nvdla", "row_stationary"])
+def test_zigzag_itself_is_close_to_spatial(dataflow: str, pe: str, tmp_path: Path) -> None:
+    some = on_spatial_arrays(dataflow=dataflow, pe=pe)[:2]
+    found = asked_really(ZigZag(lpf_limit=4), some, tmp_path, Spatial())
+    assert found.failures == 0
+    for design in found.designs:
+        energy, cycles = design.ratio("energy"), design.ratio("cycles")
+        assert energy is not None
+        assert cycles is not None
+        assert 0.8 < energy < 1.25
+        assert 0.7 < cycles < 1.6

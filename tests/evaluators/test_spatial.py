@@ -309,6 +309,27 @@ def test_an_explanation_adds_up_and_stays_under_its_roof():
         assert (told.roofline.attained <= told.roofline.bound * (1 + 1e-9)).all()
 
 
+@pytest.mark.parametrize(
+    ("pe", "fastest"), [("fixed", 1.0), ("bit_serial", 1 / 4), ("composable", 16.0)]
+)
+def test_no_element_works_more_than_always(pe, fastest):
+    """Layers of 2 and of 8 bits: the peak is that of 2 by 2, and each layer may reach its own."""
+    bits = BitsPerLayer(layers=21, weight_bits=(2, 8), activation_bits=(2, 8))
+    array = SpatialArray((16,), (16,), pe=(pe,), ifmap_sram=(65536,), filter_sram=(65536,),
+                         ofmap_sram=(65536,), clock=(4e8,))  # fmt: skip
+    joint = FixedNetwork().space() + bits.space() + array.space()
+    genomes = joint.sample(4, np.random.default_rng(2))
+    genomes[:, [i for i, gene in enumerate(joint.genes) if gene.name.endswith("bits1")]] = 0
+    genomes[:, [i for i, gene in enumerate(joint.genes) if gene.name.endswith("bits2")]] = 1
+    designs = Designs(joint, genomes)
+    model = Spatial()
+    used = model.evaluate(designs)["utilization"]
+    for design, of_all in zip(designs, used, strict=True):
+        found = model.explain(design)
+        assert 0 < of_all <= found.layers["utilization"].max() <= 1 + 1e-12
+        assert found.roofline.peak == 256 * 4e8 * fastest
+
+
 def test_nonsense_is_refused():
     with pytest.raises(ProblemError, match="hide that share"):
         Spatial(overlap=1.5)

@@ -8,9 +8,18 @@ from functools import cache
 import numpy as np
 import pytest
 
+from evaluators.spatial import Spatial
 from evaluators.systolic import Systolic
 from hwnas import Designs, Metric, Problem, Study
-from hwnas.design import FixedNetwork, LayerTable, Operator, SystolicArray, UniformBits
+from hwnas.design import (
+    FixedNetwork,
+    LayerTable,
+    Operator,
+    SpatialArray,
+    SystolicArray,
+    UniformBits,
+)
+from hwnas.design.mappings import STAYS, TILINGS
 from hwnas.errors import DesignError, StorageError
 from hwnas.evaluation import Evaluator, Expense, Explanation, Roofline
 from hwnas.metrics import Measurements
@@ -209,6 +218,21 @@ def test_a_page_of_its_own(tmp_path):
     assert "10 layers without multiply-accumulates have no place in it" in words
     assert "The parts of energy add up to" in words
     assert "The parts of latency overlap" in words
+
+
+def test_mappings_are_shown_by_name():
+    sram = (262144,)
+    array = SpatialArray((16,), (16,), ifmap_sram=sram, filter_sram=sram, ofmap_sram=sram)
+    space = FixedNetwork("resnet18").space() + UniformBits().space() + array.space()
+    found = anatomy(ran(Problem(space, [Spatial()], ["energy"])), 1)
+    columns = found.accounts[0].columns
+    text = Reader(design_page(found, "s")).text
+    assert {"tiling", "stay"} <= set(text)
+    for column, names in (("tiling", TILINGS), ("stay", STAYS)):
+        taken = [names[int(v) - 1] for v in columns[column][found.table.macs > 0]]
+        for name in names:
+            heading = name == "weights"
+            assert text.count(name.replace("_", " ")) == taken.count(name) + heading
 
 
 def test_a_page_that_cannot_be_written(tmp_path):
