@@ -152,9 +152,13 @@ def _accelerator(
     for operand in OPERANDS:
         memories[f"scratchpad_{operand}"] = _scratchpad(array, operand, widest, costs)
     memories["dram"] = _dram(array, costs)
-    bits = [float(widest[operand]) for operand in OPERANDS]
-    most = [float(bits_) for bits_ in widest_of(built).values()]
-    product = PES[array.pe].energy_per_mac(*map(np.array, (*bits, *most)), costs)
+    weight, activation, total = (np.array(float(widest[operand])) for operand in OPERANDS)
+    most = widest_of(built)
+    widths = (np.array(float(most[operand])) for operand in OPERANDS)
+    widest_weight, widest_activation, widest_sum = widths
+    product = PES[array.pe].energy_per_mac(
+        weight, activation, total, widest_weight, widest_activation, widest_sum, costs
+    )
     accelerator: dict[str, Any] = {
         "name": f"{array.template}_{array.dataflow}".replace("|", "_"),
         "memories": memories,
@@ -258,7 +262,7 @@ def _dram(array: Array, costs: Technology) -> dict[str, Any]:
         "area": 0.0,
         "latency": 1,
         "operands": ["I1", "I2", "O"],
-        "ports": [_port("rw", 1, "read_write", (width, width), [*inputs, *outputs])],
+        "ports": [_port("rw", 1, "read_write", (min(_BYTE, width), width), [*inputs, *outputs])],
         "served_dimensions": [f"D{place}" for place in range(1, len(array.axes) + 1)],
     }
 
@@ -329,6 +333,11 @@ def _notes(array: Array, nests: tuple[Nest, ...]) -> tuple[str, ...]:
         "ZigZag searches the temporal mapping itself, and moves whole bytes.",
         *array.bandwidth_note(),
     ]
+    single = [n.name for n in nests if prod(steps(n, unroll(n, array)).values()) == 1]
+    if single:
+        notes.append(
+            "ZigZag 3.9.1 stops when it draws layers of a single step: " + ", ".join(single) + "."
+        )
     if array.systolic:
         more = [_more_steps(nest, array) for nest in nests]
         slower = [
@@ -351,6 +360,11 @@ def _notes(array: Array, nests: tuple[Nest, ...]) -> tuple[str, ...]:
             if _registers(array, operand)
             and array.registers[operand] * _BYTE < max(nest.bits(operand) for nest in nests)
         ]
+        if array.dataflow == "row_stationary":
+            notes.append(
+                "Sums that a row-stationary element hands up take no cycle there, and every MAC "
+                "reads and writes a sum."
+            )
         if narrow:
             notes.append("Registers are widened to hold one element: " + ", ".join(narrow) + ".")
     return tuple(notes)
