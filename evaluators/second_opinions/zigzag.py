@@ -12,8 +12,8 @@ import numpy as np
 from evaluators.exports.arrays import array_of
 from evaluators.exports.nests import nests_of
 from evaluators.exports.zigzag import contents, paced
+from evaluators.mapping_choice import Objective
 from evaluators.spatial import Spatial
-from evaluators.spatial_costs import Objective
 from evaluators.technology import Technology
 from hwnas.arrays import Floats
 from hwnas.design import Design, Designs
@@ -93,6 +93,8 @@ class ZigZag(SecondOpinion):
         "spatial: input lines under two tiles are fetched once here, and again there.",
         "Elements that take several cycles per MAC, or do several in one, are ones of one MAC per "
         "cycle there, at as many times the clock; cycles are ours.",
+        "ZigZag counts whole words of a port, rounded down: where ports are wide (serial elements: "
+        "as many bytes per MAC) and a layer moves little, its energy comes out too small.",
         "Padding counts and scratchpads are double-buffered on both sides.",
         "Layers without products are in our figures of the study, and not in these sums.",
     )

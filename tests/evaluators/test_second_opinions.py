@@ -218,5 +218,6 @@ def test_zigzag_itself_is_close_to_spatial(dataflow: str, pe: str, tmp_path: Pat
         energy, cycles = design.ratio("energy"), design.ratio("cycles")
         assert energy is not None
         assert cycles is not None
-        assert 0.8 < energy < 1.25
+        # Words of serial elements' ports are longer than what small layers move.
+        assert 0.8 < energy < (1.6 if pe == "bit_serial" else 1.25)
         assert 0.7 < cycles < 1.6
