@@ -38,8 +38,8 @@ class Struct:
 
 
 @dataclass(frozen=True, eq=False)
-class Gemms(Struct):
-    """Layer rows as GEMMs, ``(L,)`` each.
+class Shapes(Struct):
+    """What of layer rows decides what they move, ``(L,)`` each.
 
     Attributes:
         gemms: How many there are in the row, one after the other: its groups, of each image where
@@ -65,9 +65,8 @@ class Gemms(Struct):
         vector_outputs: Elements that the vector unit writes.
         vector_weights: Weights that it reads: those of embeddings that are looked up.
         vector_window: Its cycles per element.
-        shifts: 1 where shifts take the place of products, else 0.
-        adders: 1 where differences take the place of products, else 0.
-        density: Share of weights that are not zero.
+        density: Share of weights that are not zero; in `evaluators.systolic_costs.Work`, share of
+            products that take time.
     """
 
     gemms: Floats
@@ -90,9 +89,30 @@ class Gemms(Struct):
     vector_outputs: Floats
     vector_weights: Floats
     vector_window: Floats
+    density: Floats
+
+    def padded(self) -> Self:
+        """The same rows and one more at the end that costs nothing."""
+        nothing = ("gemms", "vector_reads", "vector_inputs", "vector_outputs", "vector_weights")
+        bits = ("weight_bits", "activation_bits", "sum_bits")
+        ends = {
+            name: np.append(column, 0.0 if name in nothing + bits else 1.0)
+            for name, column in vars(self).items()
+        }
+        return replace(self, **ends)
+
+
+@dataclass(frozen=True, eq=False)
+class Gemms(Shapes):
+    """Layer rows as GEMMs, ``(L,)`` each.
+
+    Attributes:
+        shifts: 1 where shifts take the place of products, else 0.
+        adders: 1 where differences take the place of products, else 0.
+    """
+
     shifts: Floats
     adders: Floats
-    density: Floats
 
     @classmethod
     def of(cls, table: LayerTable) -> Gemms:
@@ -145,34 +165,6 @@ class Gemms(Struct):
     def with_sums(self, bits: float) -> Gemms:
         """The same rows with partial sums of so many bits, whatever they need."""
         return replace(self, sum_bits=np.where(self.gemms > 0, bits, self.sum_bits))
-
-    def padded(self) -> Gemms:
-        """The same rows and one more at the end that costs nothing."""
-        nothing = ("gemms", "vector_reads", "vector_inputs", "vector_outputs", "vector_weights")
-        bits = ("weight_bits", "activation_bits", "sum_bits")
-        return Gemms(
-            **{
-                name: np.append(column, 0.0 if name in nothing + bits else 1.0)
-                for name, column in vars(self).items()
-            }
-        )
-
-
-def refuse_layers_without_products(table: LayerTable) -> None:
-    """Refuses what an array of multipliers does not compute.
-
-    Raises:
-        DesignError: A layer shifts or adds in place of multiplying.
-    """
-    strange = np.flatnonzero(table.accumulations > table.macs)
-    if len(strange):
-        row = int(strange[0])
-        raise DesignError(
-            f"layer row {row} is a {Operator(int(table.operator[row])).name} layer, which a "
-            "systolic array of multipliers does not compute",
-            rule="layers that multiply, or that the vector unit computes",
-            cure="count shifts and additions of the layer table instead (LayerTable.shifts)",
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,7 +281,7 @@ class Motion:
         dram_filter: Weights fetched from DRAM.
         returned: Partial sums that come back from the output scratchpad to be added to.
         spilled: Those of them that were in DRAM in between.
-        register_bits: Bits latched in a processing element per MAC.
+        register_bits: Bits latched in a processing element per MAC, those with zeros included.
         ifmap_load: Bits that half the input scratchpad has to hold to load the array once.
         filter_load: Likewise for the weight scratchpad.
         ofmap_load: Likewise for the output scratchpad, to unload it.
@@ -309,13 +301,13 @@ class Motion:
     ofmap_load: Floats
 
 
-def _lines_under(pixels: Floats, g: Gemms) -> Floats:
+def _lines_under(pixels: Floats, g: Shapes) -> Floats:
     """Input elements in all lines that some consecutive output pixels look at."""
     outputs = np.minimum(g.lines, np.ceil(pixels / g.image) + 1.0)
     return np.minimum(g.height, (outputs - 1.0) * g.step + g.kernel) * g.line * g.C
 
 
-def _output_stationary(g: Gemms, a: Arrays) -> Motion:
+def _output_stationary(g: Shapes, a: Arrays) -> Motion:
     """Rows hold pixels, columns filters; time runs over the window.
 
     Every column fold needs the whole input again: whole or, line by line, without repeats if the
@@ -337,14 +329,14 @@ def _output_stationary(g: Gemms, a: Arrays) -> Motion:
         dram_filter=g.W * g.N * np.where(kept, 1.0, row_folds),
         returned=0.0,
         spilled=0.0,
-        register_bits=g.weight_bits + g.activation_bits + g.sum_bits,
+        register_bits=g.weight_bits + g.density * (g.activation_bits + g.sum_bits),
         ifmap_load=pixels * g.activation_bits,
         filter_load=filters * g.weight_bits,
         ofmap_load=pixels * filters * g.activation_bits,
     )
 
 
-def _weight_stationary(g: Gemms, a: Arrays) -> Motion:
+def _weight_stationary(g: Shapes, a: Arrays) -> Motion:
     """Rows hold the window, columns filters; time runs over the pixels.
 
     Weights are read once. Every column fold needs the whole input again; a row fold touches at
@@ -369,14 +361,14 @@ def _weight_stationary(g: Gemms, a: Arrays) -> Motion:
         dram_filter=g.W * g.N,
         returned=returned,
         spilled=np.where(g.M * sums <= a.ofmap_bits, 0.0, returned),
-        register_bits=g.activation_bits + g.sum_bits,
+        register_bits=g.density * (g.activation_bits + g.sum_bits),
         ifmap_load=np.minimum(g.W, a.rows) * g.activation_bits,
         filter_load=np.minimum(g.W, a.rows) * filters * g.weight_bits,
         ofmap_load=sums,
     )
 
 
-def _input_stationary(g: Gemms, a: Arrays) -> Motion:
+def _input_stationary(g: Shapes, a: Arrays) -> Motion:
     """Rows hold the window, columns pixels; time runs over the filters.
 
     Inputs are read once, without repeats if they or the lines under one column fold fit. Every
@@ -399,14 +391,14 @@ def _input_stationary(g: Gemms, a: Arrays) -> Motion:
         dram_filter=g.W * g.N * np.where(held, 1.0, column_folds),
         returned=returned,
         spilled=np.where(g.N * sums <= a.ofmap_bits, 0.0, returned),
-        register_bits=g.weight_bits + g.sum_bits,
+        register_bits=g.weight_bits + g.density * g.sum_bits,
         ifmap_load=np.minimum(g.W, a.rows) * pixels * g.activation_bits,
         filter_load=np.minimum(g.W, a.rows) * g.weight_bits,
         ofmap_load=sums,
     )
 
 
-DATAFLOWS: Final[Mapping[str, Callable[[Gemms, Arrays], Motion]]] = {
+DATAFLOWS: Final[Mapping[str, Callable[[Shapes, Arrays], Motion]]] = {
     "os": _output_stationary,
     "ws": _weight_stationary,
     "is": _input_stationary,

@@ -74,3 +74,15 @@ class LayerCache:
         matrix = csr_array((often[network, layer], places[layer], starts), shape=shape)
         total: Floats = matrix @ self._tables[name]
         return total
+
+    def highest(self, often: Floats, places: Ints, name: str) -> Floats:
+        """The highest value of a table among the layers of networks, at least 0, ``(o, width)``.
+
+        Args:
+            often: How often each network has each layer, ``(o, k)``.
+            places: Where the layers stand, ``(k,)``.
+            name: The table.
+        """
+        table = self._tables[name]
+        most = [table[places[row > 0]].max(axis=0, initial=0.0) for row in often]
+        return np.stack(most) if most else np.empty((0, table.shape[1]))

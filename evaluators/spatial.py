@@ -23,14 +23,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 
 from evaluators import technology as technologies
 from evaluators.layer_keys import multisets
 from evaluators.mapping_choice import Conventions, Objective
-from evaluators.spatial_batch import Sparsity, numbers_of
+from evaluators.sparsity import SPARSITIES
+from evaluators.spatial_batch import numbers_of
 from evaluators.spatial_grid import SpatialGrid
 from evaluators.spatial_rows import Costs
 from evaluators.spatial_sums import PARTS, Batch, Sums, at_rest, sums_of
@@ -44,16 +45,6 @@ from hwnas.evaluation.interface import Evaluator, Expense
 from hwnas.metrics import Goal, Measurements, Metric, Reason
 from hwnas.plugins import missing_extra
 from hwnas.space import Space
-
-SPARSITIES: Final = {
-    "dense": Sparsity(),
-    "gated": Sparsity(gated=True),
-    "skipped": Sparsity(skipped=True, index_bits=4),
-}
-"""What zeros are good for: nothing; no energy; neither time nor traffic, for 4 bits of index each.
-
-Four bits of run length between weights that are not zero are those of EIE (Han et al., ISCA 2016).
-"""
 
 
 class Spatial(Evaluator):
@@ -228,6 +219,7 @@ class Spatial(Evaluator):
                 "utilization": costs.busy / np.maximum(costs.cycles * pes, 1.0),
                 "macs": costs.macs,
                 "dram_bytes": costs.dram_bytes,
+                "power": costs.power,
                 "tiling": costs.tiling,
                 "stay": costs.stay,
             },

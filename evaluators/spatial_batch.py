@@ -8,8 +8,10 @@ from typing import Final
 
 import numpy as np
 
+from evaluators.arithmetic import Widest, energy_per_mac
 from evaluators.dataflows import SCRATCHPADS, Gemms
 from evaluators.pe import PES, ProcessingElement
+from evaluators.sparsity import Sparsity
 from evaluators.spatial_rows import Arrays, Layers
 from evaluators.technology import Technology
 from hwnas.arrays import Floats, Ints, Values
@@ -23,80 +25,6 @@ _NUMBERS: Final = (
     "sram_bandwidth", "dram_bandwidth", "clock",
 )  # fmt: skip
 _REGISTERS: Final = ("weight_rf", "input_rf", "output_rf")
-
-
-@dataclass(frozen=True)
-class Sparsity:
-    """What zeros among the weights are good for.
-
-    Attributes:
-        gated: Products with zeros cost no energy.
-        skipped: They take no time either, and zeros are neither stored nor moved.
-        index_bits: Bits that tell where a weight stands, per weight that is not zero.
-    """
-
-    gated: bool = False
-    skipped: bool = False
-    index_bits: int = 0
-
-    def stored(self, bits: Floats, density: Floats) -> Floats:
-        """Bits stored per weight, zeros included."""
-        if not self.skipped:
-            return bits
-        return np.minimum(bits, np.where(density < 1.0, density * (bits + self.index_bits), bits))
-
-
-@dataclass(frozen=True, eq=False)
-class Widest:
-    """The widest operands of each network, bits, ``(n,)`` each; 0 where there are none.
-
-    Attributes:
-        weight: Weights that are multiplied.
-        activation: Activations that are multiplied.
-        total: Partial sums.
-        shifted: Activations that are shifted.
-        difference: Differences of adder layers.
-    """
-
-    weight: Floats
-    activation: Floats
-    total: Floats
-    shifted: Floats
-    difference: Floats
-
-    @classmethod
-    def of(cls, table: LayerTable, g: Gemms) -> Widest:
-        """Of all layers of each network."""
-
-        def widest(bits: Floats, which: Floats) -> Floats:
-            most = np.zeros(table.n)
-            np.maximum.at(most, table.design, np.where((g.gemms > 0) & (which > 0), bits, 0.0))
-            return most
-
-        products = 1.0 - g.shifts - g.adders
-        return cls(
-            weight=widest(g.weight_bits, products),
-            activation=widest(g.activation_bits, products),
-            total=widest(g.sum_bits, np.ones(len(table))),
-            shifted=widest(g.activation_bits, g.shifts),
-            difference=widest(np.maximum(g.weight_bits, g.activation_bits) + 1.0, g.adders),
-        )
-
-    @classmethod
-    def nothing(cls, n: int) -> Widest:
-        """That of ``n`` networks without layers."""
-        return cls(*(np.zeros(n) for _ in range(5)))
-
-    def pe_area(self, pe: ProcessingElement, costs: Technology) -> Floats:
-        """Area of one processing element, register files apart, m^2, ``(n,)``."""
-        area = pe.area(self.weight, self.activation, self.total, costs)
-        return area + costs.shifter.area * self.shifted + costs.adder.area * self.difference
-
-    def pe_leakage(self, pe: ProcessingElement, costs: Technology) -> Floats:
-        """Leakage of one, register files apart, W, ``(n,)``."""
-        leakage = pe.leakage(self.weight, self.activation, self.total, costs)
-        shifter, adder = costs.shifter.leakage, costs.adder.leakage
-        return leakage + shifter * self.shifted + adder * self.difference
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,14 +83,7 @@ class Kinds:
         bits = (g.weight_bits, g.activation_bits)
         built = (self.widest_weight, self.widest_activation)
         multiplying = pe.energy_per_mac(*bits, g.sum_bits, *built, self.widest_total, costs)
-        summing = costs.adder.energy * g.sum_bits
-        difference = costs.adder.energy * (np.maximum(*bits) + 1.0)
-        shifting = costs.shifter.energy * g.activation_bits
-        per_mac = np.where(
-            g.shifts > 0,
-            shifting + summing,
-            np.where(g.adders > 0, difference + summing, multiplying),
-        )
+        per_mac = energy_per_mac(g, multiplying, costs)
         products = 1.0 - g.shifts - g.adders
         speed = np.where(products * real > 0, pe.macs_per_cycle(*bits, *built), 1.0)
         one = np.ones(len(g.gemms))
@@ -170,7 +91,6 @@ class Kinds:
         R = np.where(real, g.kernel, one)
         S = np.where(real, g.W / (g.kernel * g.C), one)
         spread = np.where(Q > 1, (g.line - S) / np.maximum(Q - 1.0, 1.0), 1.0)
-        gated = zeros.gated or zeros.skipped
         return Layers(
             G=g.gemms,
             N=np.where(real, g.M / (P * Q), one),
@@ -187,9 +107,9 @@ class Kinds:
             weight_bits=zeros.stored(g.weight_bits, g.density),
             activation_bits=g.activation_bits,
             sum_bits=np.where(real, g.sum_bits, one),
-            work=g.density if zeros.skipped else one,
+            work=zeros.work(g.density),
             speed=speed,
-            mac_energy=per_mac * g.density if gated else per_mac,
+            mac_energy=zeros.spent(per_mac, g.density),
             vector_inputs=g.vector_inputs,
             vector_reads=g.vector_reads,
             vector_weights=g.vector_weights,

@@ -7,8 +7,9 @@ from typing import Final
 
 import numpy as np
 
+from evaluators.arithmetic import Widest
 from evaluators.layer_cache import LayerCache
-from evaluators.spatial_batch import Kinds, Widest, memory_area, memory_leakage, numbers_of
+from evaluators.spatial_batch import Kinds, memory_area, memory_leakage, numbers_of
 from evaluators.spatial_sums import PARTS, Speeds, alike, blended, kinds_of
 from evaluators.spatial_totals import Accelerators, Model, accelerators_of, costs_of_pairs, flows_of
 from hwnas.arrays import Bools, Floats, Ints
@@ -80,7 +81,7 @@ class SpatialGrid:
             "cycles": lambda: summed("cycles"),
             "dram_bytes": lambda: summed("dram_bytes"),
             "utilization": lambda: summed("busy") / np.maximum(summed("cycles") * self._pes, 1.0),
-            "peak_power": lambda: self._highest(often, places) + elements[1],
+            "peak_power": lambda: self._cache.highest(often, places, "power") + elements[1],
         }
         columns = {name: answer() for name, answer in answers.items() if name in self._names}
         feasible: Bools = summed("unfit") == 0
@@ -97,12 +98,6 @@ class SpatialGrid:
             area[:, mine] = widest.pe_area(pe, self._model.technology)[:, None]
             leakage[:, mine] = widest.pe_leakage(pe, self._model.technology)[:, None]
         return area * self._pes + self._memory_area, leakage * self._pes + self._memory_leakage
-
-    def _highest(self, often: Floats, places: Ints) -> Floats:
-        """The highest dynamic power of a layer, ``(o, i)``."""
-        table = self._cache["power"]
-        most = [table[places[row > 0]].max(axis=0, initial=0.0) for row in often]
-        return np.stack(most) if most else np.empty((0, len(self._pes)))
 
     def _costs(self, kinds: Kinds, new: Ints) -> dict[str, Floats]:
         arrays = np.arange(len(self._arrays.flow))

@@ -8,10 +8,11 @@ from typing import Final
 
 import numpy as np
 
+from evaluators.arithmetic import Widest
 from evaluators.dataflows import Gemms
 from evaluators.mapping_choice import Objective
 from evaluators.pe import FixedWidth, ProcessingElement
-from evaluators.spatial_batch import Kinds, Widest, memory_area, memory_leakage, numbers_of
+from evaluators.spatial_batch import Kinds, memory_area, memory_leakage, numbers_of
 from evaluators.spatial_rows import Costs
 from evaluators.spatial_totals import (
     Accelerators,

@@ -10,7 +10,8 @@ import numpy as np
 
 from evaluators.mapping_choice import Conventions, Objective
 from evaluators.pe import ProcessingElement
-from evaluators.spatial_batch import Kinds, Sparsity, arrays_of, pe_named
+from evaluators.sparsity import Sparsity
+from evaluators.spatial_batch import Kinds, arrays_of, pe_named
 from evaluators.spatial_costs import spatial_costs
 from evaluators.spatial_rows import Arrays, Costs, Layers
 from evaluators.stays import Stay

@@ -10,21 +10,26 @@ own and aware of every layer's bits. What is assumed, so that nobody has to gues
 * Every processing element has a multiplier for the network's widest weights and widest
   activations. Narrower layers switch fewer bits (energy in proportion) but run no faster.
 * A partial sum has weight bits + activation bits + ceil(log2 W) bits. Values are packed: elements
-  x bits / 8 bytes. Single-precision layers count as 32-bit integers; zeros are not skipped.
+  x bits / 8 bytes. Single-precision layers count as 32-bit integers.
+* Zeros among the weights are good for nothing unless asked for. Skipped zeros shorten a layer's
+  cycles, fill and drain of the array included, in proportion: the best that skipping could do.
 * A product of two activations is a GEMM whose second factor takes the place of the weights, in the
   weight scratchpad, with activation bits; every group of every image has one of its own. An array
-  has multipliers for it: activation bits times activation bits. Shift and adder layers are refused.
+  has multipliers for it: activation bits times activation bits.
+* Shift and adder layers run on the same array, in as many cycles; its elements then have a shifter
+  or a second adder besides.
 * Pooling, additions, softmax, normalisation and the like run on a vector unit as wide as the
   array's columns, one element per lane and cycle; so do embeddings, of which the rows that are
   looked up are moved. They pay for memory traffic; the unit's own area and energy are left out.
-* Area is that of array and scratchpads; wires, control and the DRAM interface are left out.
+* Area is that of array and scratchpads; wires, control and the DRAM interface are left out. Peak
+  power is that of the layer of highest average power.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
@@ -40,8 +45,9 @@ from evaluators.dataflows import (
     numbers_of,
 )
 from evaluators.layer_keys import multisets
+from evaluators.sparsity import SPARSITIES
 from evaluators.systolic_calibration import SystolicRows, adjusted
-from evaluators.systolic_costs import FLOWS, LayerCosts, cost_of, layer_costs, pe_of
+from evaluators.systolic_costs import FLOWS, LayerCosts, Work, cost_of, layer_costs, pe_of
 from evaluators.systolic_grid import SystolicGrid
 from hwnas.arrays import Floats, Ints
 from hwnas.design import Design, Designs
@@ -128,6 +134,8 @@ class Systolic(Evaluator):
         node_nm: The node that the table's logic is scaled to, nm; memories are not scaled.
         overlap: Share in [0, 1] of the shorter of computing and DRAM traffic that hides behind
             the longer: 1 takes the maximum of the two per layer, 0 their sum.
+        sparsity: What zeros among weights are good for: ``dense`` (nothing), ``gated`` (no energy)
+            or ``skipped`` (neither time nor traffic, for 4 bits of index each).
         calibration: A file that ``hwnas calibrate --template systolic`` wrote; its constants count,
             also for the overlap, which must stay 1 here.
 
@@ -145,6 +153,7 @@ class Systolic(Evaluator):
         Metric("cycles"),
         Metric("dram_bytes", "B"),
         Metric("utilization", goal=Goal.MAXIMIZE, worst=0.0, best=1.0),
+        Metric("peak_power", "W"),
     )
     reads = frozenset({"net", "quant", "hw"})
     expense = Expense.FREE
@@ -156,6 +165,7 @@ class Systolic(Evaluator):
         dram: technologies.TableName | None = None,
         node_nm: float | None = None,
         overlap: float = 1.0,
+        sparsity: Literal["dense", "gated", "skipped"] = "dense",
         calibration: Path | None = None,
     ) -> None:
         if not 0.0 <= overlap <= 1.0:
@@ -167,7 +177,10 @@ class Systolic(Evaluator):
             )
         self.technology = technologies.load(technology, dram, node_nm)
         self.overlap = float(overlap)
+        self.zeros = SPARSITIES[sparsity]
         self.version = f"1+{self.technology.label}+overlap{self.overlap:g}"
+        if sparsity != "dense":
+            self.version += f"+{sparsity}"
         self.terms: Terms | None = None
         if calibration is not None:
             if self.overlap != 1.0:
@@ -186,8 +199,7 @@ class Systolic(Evaluator):
         """Measures a batch; see `Evaluator.evaluate`.
 
         Raises:
-            DesignError: The designs lack networks or systolic arrays, or a layer shifts or adds in
-                place of multiplying.
+            DesignError: The designs lack networks or systolic arrays.
         """
         total = self._totals(designs)
         nothing = np.zeros(len(designs))
@@ -198,6 +210,7 @@ class Systolic(Evaluator):
             "cycles": total["cycles"],
             "dram_bytes": total["dram_bytes"],
             "utilization": total["macs"] / np.maximum(total["cycles"] * total["pes"], 1.0),
+            "peak_power": total["power"] + total["leakage"],
         }
         lacks = np.zeros(len(designs), dtype=np.int64)
         for bit, name in enumerate(OPERANDS):
@@ -222,7 +235,7 @@ class Systolic(Evaluator):
         """Costs each different layer once per array; see `Evaluator.against`."""
         if inner.space.part_names != ("hw",) or self.terms is not None:
             return super().against(space, inner, names)
-        return SystolicGrid(self.technology, self.overlap, inner, names)
+        return SystolicGrid(self.technology, self.overlap, inner, names, self.zeros)
 
     def breakdown(self, designs: Designs) -> dict[str, dict[str, Floats]]:
         """Where energy, latency and area come from, per design.
@@ -245,7 +258,7 @@ class Systolic(Evaluator):
     def layers(self, designs: Designs) -> LayerCosts:
         """What each row of ``designs.layers`` costs."""
         layers, accelerators = designs.layers, designs.accelerators
-        part = layer_costs(layers, accelerators, self.technology, self.overlap)
+        part = layer_costs(layers, accelerators, self.technology, self.overlap, self.zeros)
         if self.terms is None:
             return part
         clock = np.asarray(accelerators["clock"], dtype=np.float64)[layers.design]
@@ -254,8 +267,9 @@ class Systolic(Evaluator):
     def explain(self, design: Design) -> Explanation | None:
         """Energy, area and time by component and layer, and a roofline; see `Evaluator.explain`.
 
-        The peak is that of all processing elements at work in every cycle; overlapped or not,
-        computing and DRAM traffic both keep a layer below it.
+        The peak is that of all processing elements at work in every cycle, at the density of the
+        layer that runs fastest where zeros are skipped; overlapped or not, computing and DRAM
+        traffic both keep a layer below it.
         """
         batch = design.batch
         if not self.evaluate(batch).feasible[0]:
@@ -264,9 +278,11 @@ class Systolic(Evaluator):
         numbers = numbers_of(batch.accelerators)
         columns = (
             "latency", "energy", "utilization", "macs", "dram_bytes", "compute_time", "dram_time",
+            "power",
         )  # fmt: skip
+        peak = float((numbers["rows"] * numbers["columns"] * numbers["clock"])[0])
         roofline = Roofline(
-            peak=float((numbers["rows"] * numbers["columns"] * numbers["clock"])[0]),
+            peak=peak * float(np.max(costs.utilization, initial=1.0)),
             bandwidth=float(numbers["dram_bandwidth"][0]),
             intensity=costs.macs / costs.dram_bytes,
             attained=costs.macs / costs.latency,
@@ -281,8 +297,9 @@ class Systolic(Evaluator):
         )
 
     def _totals(self, designs: Designs) -> dict[str, Floats]:
-        """Sums over layers per design, ``(n,)`` each.
+        """Sums over layers per design, ``(n,)`` each, and what designs have as a whole.
 
+        ``power`` is the highest of a layer's dynamic power, ``leakage`` the array's, W.
         Each different network is laid out once, however many accelerators it meets.
         """
         parts = [part for part in ("net", "quant") if part in designs.space.part_names]
@@ -294,22 +311,27 @@ class Systolic(Evaluator):
         gemms = Gemms.of(table)
         pe = pe_of(table, gemms, self.technology)
         arrays = Arrays.of(numbers, pe.leakage[network], self.technology)
-        gemms = gemms.padded()
+        work = Work.of_gemms(gemms, self.technology, self.zeros).padded()
         starts = np.searchsorted(table.design, np.arange(table.n + 1))
         lengths = np.diff(starts)
         total = {name: np.zeros(len(designs)) for name in _SUMMED}
+        power = np.zeros(len(designs))
         for block, alike in _blocks(flows, network, lengths):
             own = network[block[:1]] if alike else network[block]
             place = np.arange(max(1, int(lengths[own].max())))[:, None]
             rows = np.where(place < lengths[own], starts[own] + place, len(table))
             dataflow = FLOWS[flows[block[0]]]
             part = cost_of(
-                gemms.pick(rows), arrays.pick(block), dataflow, self.technology, self.overlap
+                work.pick(rows), arrays.pick(block), dataflow, self.technology, self.overlap
             )
             if self.terms is not None:
                 part = adjusted(part, arrays.clock[block], self.terms)
             for name, column in total.items():
                 column[block] = _sum(getattr(part, name))
+            power[block] = part.dynamic_power.max(axis=0)
+        total["power"] = power
+        scale = 1.0 if self.terms is None else self.terms.energy_leakage
+        total["leakage"] = arrays.leakage * scale
         total["pes"] = arrays.rows * arrays.columns
         total["area_array"] = pe.area[network] * total["pes"]
         for name in SCRATCHPADS:

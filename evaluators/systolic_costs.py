@@ -7,23 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
-from evaluators.dataflows import (
-    DATAFLOWS,
-    Arrays,
-    Gemms,
-    flows_of,
-    numbers_of,
-    refuse_layers_without_products,
-)
+from evaluators.arithmetic import Widest, energy_per_mac, widest
+from evaluators.dataflows import DATAFLOWS, Arrays, Gemms, Shapes, flows_of, numbers_of
+from evaluators.pe import PES
+from evaluators.sparsity import Sparsity
 from evaluators.technology import Technology
 from hwnas.arrays import Floats, Values
 from hwnas.design import LayerTable
 
 _BYTE: Final = 8.0
+_LEAST: Final = float(np.finfo(np.float64).tiny)
+_DENSE: Final = Sparsity()
+_FIXED: Final = PES["fixed"]
 FLOWS: Final = tuple(DATAFLOWS)
 """The dataflows, in the order of their codes."""
 
@@ -34,7 +33,7 @@ class LayerCosts:
 
     Attributes:
         gemms: GEMMs that the row consists of: its groups; 0 for what the vector unit does.
-        macs: Multiply-accumulates.
+        macs: Multiply-accumulates, or what takes their place; those with zeros included.
         cycles: Clock cycles without stalls, counted from 1.
         pes: Processing elements of the row's array.
         sram_ifmap: Elements read from the input scratchpad by the array, as SCALE-Sim counts.
@@ -46,7 +45,7 @@ class LayerCosts:
         compute_time: Cycles / clock, s.
         dram_time: DRAM traffic / bandwidth, s.
         latency: Both together, s.
-        energy_mac: Multipliers, adders and registers, J.
+        energy_mac: Multipliers (or shifters), adders and registers, J.
         energy_sram: Accesses of the array, filling and draining, J.
         energy_dram: DRAM traffic, J.
         energy_leakage: Leakage of array and scratchpads over the latency, J.
@@ -87,6 +86,16 @@ class LayerCosts:
         return self.energy_mac + self.energy_sram + self.energy_dram + self.energy_leakage
 
     @property
+    def dynamic_power(self) -> Floats:
+        """Average power without leakage, W; 0 where nothing is done."""
+        return dynamic_power(self.energy_mac + self.energy_sram + self.energy_dram, self.latency)
+
+    @property
+    def power(self) -> Floats:
+        """Average power, W; 0 where nothing is done."""
+        return dynamic_power(self.energy, self.latency)
+
+    @property
     def utilization(self) -> Floats:
         """Share of the PEs' cycles that are spent on MACs, stalls not counted."""
         return self.macs / (self.cycles * self.pes)
@@ -97,12 +106,48 @@ class LayerCosts:
         return self.cycles - self.gemms
 
 
-def cost_of(g: Gemms, a: Arrays, dataflow: str, costs: Technology, overlap: float) -> LayerCosts:
+def dynamic_power(energy: Floats, latency: Floats) -> Floats:
+    """Energy (J) over latency (s), W; 0 where both are 0. The two broadcast."""
+    return np.asarray(energy / np.maximum(latency, _LEAST))
+
+
+@dataclass(frozen=True, eq=False)
+class Work(Shapes):
+    """GEMMs on arrays that make so much of zeros, in a technology, ``(L,)`` each.
+
+    Weight bits are those stored per weight, and density is the share of products that take time.
+
+    Attributes:
+        mac_energy: What a product and its sum cost, or what takes their place, zeros averaged in;
+            registers apart, J.
+    """
+
+    mac_energy: Floats
+
+    @classmethod
+    def of_gemms(cls, g: Gemms, costs: Technology, zeros: Sparsity) -> Self:
+        """What layers ask for.
+
+        Args:
+            g: They as GEMMs, with the bits and the density of their weights.
+            costs: What actions cost.
+            zeros: What zeros among the weights are good for.
+        """
+        bits = (g.weight_bits, g.activation_bits, g.sum_bits)
+        energy = energy_per_mac(g, _FIXED.energy_per_mac(*bits, *bits, costs), costs)
+        columns = {field.name: getattr(g, field.name) for field in fields(Shapes)}
+        columns["weight_bits"] = zeros.stored(g.weight_bits, g.density)
+        columns["density"] = zeros.work(g.density)
+        return cls(**columns, mac_energy=zeros.spent(energy, g.density))
+
+
+def cost_of(g: Work, a: Arrays, dataflow: str, costs: Technology, overlap: float) -> LayerCosts:
     """Costs of layer rows against accelerators of one dataflow; the two broadcast."""
     gemm = DATAFLOWS[dataflow](g, a)
     macs = g.gemms * g.M * g.N * g.W
     results = g.gemms * g.M * g.N + g.vector_outputs
-    cycles = g.gemms * gemm.cycles + np.ceil(g.vector_outputs / a.columns) * g.vector_window
+    steps = np.ceil(g.vector_outputs / a.columns) * g.vector_window
+    cycles = g.gemms * g.density * gemm.cycles + steps
     sram_ifmap = g.gemms * gemm.sram_ifmap + g.vector_reads
     sram_filter = g.gemms * gemm.sram_filter + g.vector_weights
 
@@ -125,11 +170,7 @@ def cost_of(g: Gemms, a: Arrays, dataflow: str, costs: Technology, overlap: floa
         + filter_bits * a.filter_write
         + (result_bits + returned_bits + spilled_bits) * (a.ofmap_write + a.ofmap_read)
     )
-    per_mac = (
-        costs.multiplier.energy * g.weight_bits * g.activation_bits
-        + costs.adder.energy * g.sum_bits
-        + costs.register.energy * gemm.register_bits
-    )
+    per_mac = g.mac_energy + costs.register.energy * gemm.register_bits
     return LayerCosts(
         gemms=g.gemms,
         macs=macs,
@@ -159,6 +200,7 @@ def layer_costs(
     accelerators: Mapping[str, Values],
     costs: Technology,
     overlap: float = 1.0,
+    zeros: Sparsity = _DENSE,
 ) -> LayerCosts:
     """Costs every layer row on its design's accelerator.
 
@@ -168,21 +210,22 @@ def layer_costs(
         costs: What actions and components cost.
         overlap: Share in [0, 1] of the shorter of computing and DRAM traffic that hides behind
             the longer.
+        zeros: What zeros among the weights are good for.
 
     Returns:
         One value per row, in their order.
 
     Raises:
-        DesignError: A parameter is missing, a dataflow is unknown, or a layer shifts or adds in
-            place of multiplying.
+        DesignError: A parameter is missing, or a dataflow is unknown.
     """
     numbers, flows = numbers_of(accelerators), flows_of(accelerators)
     gemms = Gemms.of(layers)
     arrays = Arrays.of(numbers, pe_of(layers, gemms, costs).leakage, costs)
+    work = Work.of_gemms(gemms, costs, zeros)
     columns = {field.name: np.zeros(len(layers)) for field in fields(LayerCosts)}
     for place, dataflow in enumerate(FLOWS):
         rows = np.flatnonzero(flows[layers.design] == place)
-        part = cost_of(gemms.pick(rows), arrays.pick(layers.design[rows]), dataflow, costs, overlap)
+        part = cost_of(work.pick(rows), arrays.pick(layers.design[rows]), dataflow, costs, overlap)
         for name, column in columns.items():
             column[rows] = getattr(part, name)
     return LayerCosts(**columns)
@@ -199,25 +242,22 @@ class Pe:
 def pe_of(table: LayerTable, gemms: Gemms, costs: Technology) -> Pe:
     """The processing elements that networks need: as wide as their widest layers.
 
-    Raises:
-        DesignError: A layer shifts or adds in place of multiplying.
+    Shift layers ask for a shifter, adder layers for a second adder; operands pass through registers
+    whatever is done with them.
+
+    Args:
+        table: Layers of ``n`` networks.
+        gemms: They as GEMMs, with the bits of their weights.
+        costs: What components cost.
     """
-    refuse_layers_without_products(table)
-
-    def widest(bits: Floats) -> Floats:
-        most = np.zeros(table.n)
-        np.maximum.at(most, table.design, np.where(gemms.gemms > 0, bits, 0.0))
-        return most
-
-    weight, activation = widest(gemms.weight_bits), widest(gemms.activation_bits)
-    total = widest(gemms.sum_bits)
-    parts = (
-        (costs.multiplier, weight * activation),
-        (costs.adder, total),
-        (costs.register, weight + activation + total),
-    )
-    nothing = np.zeros(table.n)
+    most = Widest.of(table, gemms)
+    weight, activation = most.weight, most.activation
+    real = gemms.gemms > 0
+    strange = real & (gemms.shifts + gemms.adders > 0)
+    # What `Widest` leaves out of the registers: operands that are never multiplied.
+    more = np.maximum(widest(table, gemms.weight_bits, strange) - weight, 0.0)
+    more += np.maximum(widest(table, gemms.activation_bits, strange) - activation, 0.0)
     return Pe(
-        sum((logic.area * size for logic, size in parts), nothing),
-        sum((logic.leakage * size for logic, size in parts), nothing),
+        most.pe_area(_FIXED, costs) + costs.register.area * more,
+        most.pe_leakage(_FIXED, costs) + costs.register.leakage * more,
     )

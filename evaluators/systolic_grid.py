@@ -15,7 +15,8 @@ import numpy as np
 from evaluators.dataflows import SCRATCHPADS, Arrays, Gemms, flows_of, numbers_of
 from evaluators.layer_cache import LayerCache
 from evaluators.layer_keys import BITS, SHAPE
-from evaluators.systolic_costs import FLOWS, LayerCosts, cost_of, pe_of
+from evaluators.sparsity import Sparsity
+from evaluators.systolic_costs import FLOWS, LayerCosts, Work, cost_of, dynamic_power, pe_of
 from evaluators.technology import Technology
 from hwnas.arrays import Bools, Floats, Ints
 from hwnas.design import Designs
@@ -28,8 +29,11 @@ _NEEDS: Final = {
     "cycles": ("cycles",),
     "dram_bytes": ("dram_bytes",),
     "utilization": ("macs", "cycles"),
+    "peak_power": ("power",),
 }
-"""What is summed over layers for each metric."""
+"""The tables that each metric stands on."""
+_ON_ALL: Final = ("latency", "power")
+"""What depends on clock and bandwidth too, so that it is kept for every array."""
 _COSTS: Final[dict[str, Callable[[LayerCosts], Floats]]] = {
     "energy": lambda part: part.energy_mac + part.energy_sram + part.energy_dram,
     "cycles": lambda part: part.cycles,
@@ -39,6 +43,7 @@ _COSTS: Final[dict[str, Callable[[LayerCosts], Floats]]] = {
 }
 _SPEEDS: Final = ("bandwidth", "clock", "leakage")
 """What dynamic energy, cycles and traffic do not depend on."""
+_DENSE: Final = Sparsity()
 _CELLS: Final = 16_384
 """Cells costed at a time, so that the columns at work stay in the cache."""
 
@@ -51,11 +56,18 @@ class SystolicGrid:
         overlap: See `evaluators.systolic_costs.layer_costs`.
         inner: ``i`` designs of the arrays alone.
         names: The metrics that are wanted.
+        zeros: What zeros among the weights are good for.
     """
 
     def __init__(
-        self, technology: Technology, overlap: float, inner: Designs, names: frozenset[str]
+        self,
+        technology: Technology,
+        overlap: float,
+        inner: Designs,
+        names: frozenset[str],
+        zeros: Sparsity = _DENSE,
     ) -> None:
+        self.zeros = zeros
         self.technology = technology
         self.overlap = overlap
         self.names = names
@@ -74,27 +86,37 @@ class SystolicGrid:
         )
         self._alike: Ints = alike.reshape(-1)
         self._cache = LayerCache(
-            {name: len(inner) if name == "latency" else len(self._first) for name in self._kept}
+            {name: len(inner) if name in _ON_ALL else len(self._first) for name in self._kept}
         )
 
     def __call__(self, outer: Designs) -> Grid:
         """Measures ``o`` networks, bits included, on all arrays; see `against`."""
         table = outer.layers
         gemms = Gemms.of(table)
-        rows = np.stack([getattr(table, name) for name in (*SHAPE, *BITS)], axis=1)
+        told = [getattr(table, name) for name in (*SHAPE, *BITS)]
+        if self.zeros != _DENSE:
+            told.append(table.density.view(np.int64))
+        rows = np.stack(told, axis=1)
         first, which = unique(rows)
         places = self._cache.places(
             [row.tobytes() for row in rows[first]],
-            lambda new: self._costs(gemms.pick(first[new]), len(new)),
+            lambda new: self._costs(
+                Work.of_gemms(gemms.pick(first[new]), self.technology, self.zeros), len(new)
+            ),
         )
         counts = np.bincount(table.design * len(first) + which, minlength=len(outer) * len(first))
         often = counts.reshape(len(outer), len(first)).astype(np.float64)
         pe = pe_of(table, gemms, self.technology)
-        sums = {name: self._summed(often, places, name) for name in self._kept if name != "lacks"}
+        added = [name for name in self._kept if name not in ("lacks", "power")]
+        sums = {name: self._summed(often, places, name) for name in added}
 
-        def energy() -> Floats:
+        def leakage() -> Floats:
             whole: Floats = pe.leakage[:, None] * self.pes
             whole += self.arrays.leakage
+            return whole
+
+        def energy() -> Floats:
+            whole = leakage()
             whole *= sums["latency"]
             whole += sums["energy"]
             return whole
@@ -106,6 +128,7 @@ class SystolicGrid:
             "cycles": lambda: sums["cycles"],
             "dram_bytes": lambda: sums["dram_bytes"],
             "utilization": lambda: sums["macs"] / np.maximum(sums["cycles"] * self.pes, 1.0),
+            "peak_power": lambda: self._cache.highest(often, places, "power") + leakage(),
         }
         columns = {name: answer() for name, answer in answers.items() if name in self.names}
         feasible: Bools = np.ones((len(outer), len(self.pes)), dtype=np.bool_)
@@ -119,11 +142,13 @@ class SystolicGrid:
     def _summed(self, often: Floats, places: Ints, name: str) -> Floats:
         """Costs summed over the layers of each network, ``(o, i)``."""
         summed = self._cache.summed(often, places, name)
-        return summed if name == "latency" else summed[:, self._alike]
+        return summed if name in _ON_ALL else summed[:, self._alike]
 
-    def _costs(self, gemms: Gemms, n: int) -> dict[str, Floats]:
-        """What layers cost on the different arrays; latency on all of them, at their speeds."""
-        names = {*self._kept, "cycles", "dram_bytes"} - {"latency"}
+    def _costs(self, work: Work, n: int) -> dict[str, Floats]:
+        """What layers cost on the different arrays; on all of them what depends on speeds."""
+        names = {*self._kept, "cycles", "dram_bytes"} - {*_ON_ALL}
+        if "power" in self._kept:
+            names.add("energy")
         found = {name: np.empty((n, len(self._first))) for name in names}
         step = max(1, _CELLS // max(1, n))
         for code, dataflow in enumerate(FLOWS):
@@ -131,7 +156,7 @@ class SystolicGrid:
             for start in range(0, len(alike), step):
                 some = alike[start : start + step]
                 part = cost_of(
-                    gemms.pick(np.arange(n)[:, None]),
+                    work.pick(np.arange(n)[:, None]),
                     self.arrays.pick(self._first[some]),
                     dataflow,
                     self.technology,
@@ -139,8 +164,10 @@ class SystolicGrid:
                 )
                 for name, column in found.items():
                     column[:, some] = _COSTS[name](part)
-        if "latency" in self._kept:
+        if {*_ON_ALL} & {*self._kept}:
             found["latency"] = self._latency(found["cycles"], found["dram_bytes"])
+        if "power" in self._kept:
+            found["power"] = dynamic_power(found["energy"][:, self._alike], found["latency"])
         return {name: found[name] for name in self._kept}
 
     def _latency(self, cycles: Floats, traffic: Floats) -> Floats:

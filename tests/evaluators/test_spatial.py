@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evaluators.sparsity import Sparsity
 from evaluators.spatial import Spatial
-from evaluators.spatial_batch import Sparsity
 from evaluators.spatial_sums import Batch, sums_of
 from hwnas import Designs, SkipNet, SystolicArray
 from hwnas.design import (

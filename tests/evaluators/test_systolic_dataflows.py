@@ -306,12 +306,6 @@ def test_the_vector_unit_by_hand() -> None:
     assert (words.sram_filter[0], words.sram_ofmap[0]) == (60, 60)
 
 
-@pytest.mark.parametrize("operator", [Operator.SHIFT, Operator.ADDER])
-def test_layers_without_products_are_refused(operator: Operator) -> None:
-    with pytest.raises(DesignError, match=f"layer row 0 is a {operator.name} layer"):
-        cost({"C": 2, "K": 2}, {"rows": 4, "columns": 4, "dataflow": "ws"}, operator=int(operator))
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
