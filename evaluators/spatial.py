@@ -22,23 +22,28 @@ What is assumed, so that nobody has to guess:
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from evaluators import technology as technologies
+from evaluators.calibrated import Terms
 from evaluators.layer_keys import multisets
 from evaluators.mapping_choice import Conventions, Objective
 from evaluators.sparsity import SPARSITIES
 from evaluators.spatial_batch import numbers_of
+from evaluators.spatial_calibration import SpatialRows
 from evaluators.spatial_grid import SpatialGrid
 from evaluators.spatial_rows import Costs
-from evaluators.spatial_sums import PARTS, Batch, Sums, at_rest, sums_of
-from evaluators.spatial_totals import Model, costs_of_pairs, pick
+from evaluators.spatial_sums import PARTS, Batch, Sums, costs_of_rows, sums_of
+from evaluators.spatial_totals import Model
 from hwnas.arrays import Floats
 from hwnas.design import Design, Designs
 from hwnas.errors import ProblemError
+from hwnas.evaluation.calibration import Calibration
 from hwnas.evaluation.explanation import Explanation, Roofline
 from hwnas.evaluation.grid import Grid
 from hwnas.evaluation.interface import Evaluator, Expense
@@ -69,11 +74,13 @@ class Spatial(Evaluator):
         accumulator_bits: Bits of every partial sum, in place of what each layer needs.
         compiled: Cost large batches by code that torch compiles at first use, which takes minutes
             and a C++ compiler: for many millions of designs.
+        calibration: A file that ``hwnas calibrate --template spatial`` wrote; its constants count,
+            also for the overlap, which must stay 1 here. Layers are mapped as without it.
 
     Raises:
         PluginError: There is no technology or DRAM of that name.
-        ProblemError: The overlap is not in [0, 1], a file of a table is not in order, or the table
-            cannot be scaled to the node.
+        ProblemError: The calibration cannot be used, the overlap is not in [0, 1], a file of a
+            table is not in order, or the table cannot be scaled to the node.
         UnitError: A number of a file has no unit, or one that does not fit.
         MissingExtraError: Compiled code is wanted, but torch is not installed.
     """
@@ -104,6 +111,7 @@ class Spatial(Evaluator):
         lines_kept: bool = True,
         accumulator_bits: int | None = None,
         compiled: bool = False,
+        calibration: Path | None = None,
     ) -> None:
         if not 0.0 <= overlap <= 1.0:
             raise ProblemError(
@@ -137,6 +145,23 @@ class Spatial(Evaluator):
         self.version = f"1+{self.technology.label}+" + "+".join(
             map(str, (*options, accumulator_bits))
         )
+        if calibration is not None:
+            self._calibrate(Path(calibration))
+
+    def _calibrate(self, path: Path) -> None:
+        if self.model.how.overlap != 1.0:
+            raise ProblemError(
+                "a calibration says itself how much of the DRAM traffic hides",
+                where="argument overlap",
+                rule="1, or no calibration",
+                given=repr(self.model.how.overlap),
+                cure="leave the overlap out",
+            )
+        template = SpatialRows.of(self.model)
+        table = Calibration.read(path, template)
+        template.refuse_other_cycles(table, str(path))
+        self.model = replace(self.model, terms=Terms.of(table.values))
+        self.version += f"+calibration{table.version}"
 
     def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
         """Measures a batch; see `Evaluator.evaluate`.
@@ -183,11 +208,8 @@ class Spatial(Evaluator):
     def layers(self, designs: Designs) -> Costs:
         """What each row of ``designs.layers`` costs; times in s, energies in J, ``(L,)`` each."""
         own = np.arange(len(designs))
-        b = Batch.of(designs.layers, own, designs.accelerators, self.model)
-        owner = designs.layers.design
-        kind, array, place = b.pairs(b.kinds.of_row, b.array[owner])
-        found = costs_of_pairs(self.model, b.kinds, b.accelerators, kind, array)
-        return at_rest(pick(found, place), b.speeds, owner, self.model.how.overlap, b.leakage)
+        batch = Batch.of(designs.layers, own, designs.accelerators, self.model)
+        return costs_of_rows(batch, self.model, designs.layers.design)
 
     def explain(self, design: Design) -> Explanation | None:
         """Energy, area and time by component and layer, and a roofline; see `Evaluator.explain`.

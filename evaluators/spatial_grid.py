@@ -48,7 +48,7 @@ class SpatialGrid:
         first, self._alike = alike(numbers, self._flow, model.objective)
         some = {name: column[first] for name, column in numbers.items()}
         self._arrays: Accelerators = accelerators_of(model, some, self._flow[first], self._flows)
-        self._speeds = Speeds(numbers["clock"], numbers["dram_bandwidth"])
+        self._speeds = Speeds.of(numbers, model)
         self._pes = numbers["rows"] * numbers["columns"] * numbers["depth"]
         self._memory_area = sum(
             memory_area(numbers, model.technology).values(), np.zeros(len(inner))
@@ -97,7 +97,8 @@ class SpatialGrid:
             mine = self._flow == number
             area[:, mine] = widest.pe_area(pe, self._model.technology)[:, None]
             leakage[:, mine] = widest.pe_leakage(pe, self._model.technology)[:, None]
-        return area * self._pes + self._memory_area, leakage * self._pes + self._memory_leakage
+        leakage = leakage * self._pes + self._memory_leakage
+        return area * self._pes + self._memory_area, leakage * self._model.terms.energy_leakage
 
     def _costs(self, kinds: Kinds, new: Ints) -> dict[str, Floats]:
         arrays = np.arange(len(self._arrays.flow))
@@ -114,7 +115,7 @@ class SpatialGrid:
         }
         compute = found["cycles"][:, self._alike] / self._speeds.clock
         dram = found["dram_bytes"][:, self._alike] / self._speeds.bandwidth
-        latency = blended(compute, dram, self._model.how.overlap)
+        latency = blended(compute, dram, self._model.overlap)
         found["latency"] = latency
         found["power"] = found["energy"][:, self._alike] / np.where(latency > 0, latency, 1.0)
         return found

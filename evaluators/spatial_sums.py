@@ -22,6 +22,7 @@ from evaluators.spatial_totals import (
     costs_of_pairs,
     flows_of,
     pairs_of,
+    pick,
 )
 from evaluators.unrolled import Dataflow
 from hwnas.arrays import Bools, Floats, Ints, Values
@@ -43,6 +44,16 @@ class Speeds:
 
     clock: Floats
     bandwidth: Floats
+
+    @classmethod
+    def of(cls, numbers: Mapping[str, Floats], model: Model) -> Speeds:
+        """Those of accelerators, as far as they are reached.
+
+        Args:
+            numbers: Parameter to values ``(n,)``.
+            model: How they are costed.
+        """
+        return cls(numbers["clock"], numbers["dram_bandwidth"] / model.terms.dram)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,10 +122,10 @@ class Batch:
             network=network,
             accelerators=accelerators,
             array=array,
-            speeds=Speeds(numbers["clock"], numbers["dram_bandwidth"]),
+            speeds=Speeds.of(numbers, model),
             pes=pes,
             area={"array": elements, **memory_area(numbers, model.technology)},
-            leakage=leakage,
+            leakage=leakage * model.terms.energy_leakage,
         )
 
     def pairs(self, kind: Ints, array: Ints) -> tuple[Ints, Ints, Ints]:
@@ -205,7 +216,7 @@ def _add(b: Batch, model: Model, designs: Ints, total: dict[str, Floats]) -> Non
     costs = costs_of_pairs(model, b.kinds, b.accelerators, kind, array)
     compute = costs.cycles[place] / b.speeds.clock[owner]
     dram = costs.dram_bytes[place] / b.speeds.bandwidth[owner]
-    latency = blended(compute, dram, model.how.overlap)
+    latency = blended(compute, dram, model.overlap)
     first, count = designs[0], len(designs)
 
     def summed(values: Floats) -> Floats:
@@ -232,6 +243,19 @@ def blended(one: Floats, other: Floats, overlap: float) -> Floats:
     """The longer of two times, and the share of the shorter that does not hide behind it."""
     longer = np.maximum(one, other)
     return longer if overlap == 1.0 else longer + (1.0 - overlap) * np.minimum(one, other)
+
+
+def costs_of_rows(b: Batch, model: Model, owner: Ints) -> Costs:
+    """What each layer row of a batch costs, with times in s and with leakage, ``(L,)`` each.
+
+    Args:
+        b: Designs, each with a network of its own.
+        model: How they are costed.
+        owner: The design of each row, ``(L,)``.
+    """
+    kind, array, place = b.pairs(b.kinds.of_row, b.array[owner])
+    found = costs_of_pairs(model, b.kinds, b.accelerators, kind, array)
+    return at_rest(pick(found, place), b.speeds, owner, model.overlap, b.leakage)
 
 
 def at_rest(costs: Costs, speeds: Speeds, owner: Ints, overlap: float, leakage: Floats) -> Costs:

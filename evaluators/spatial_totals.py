@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from evaluators.mapping_choice import Conventions, Objective
+from evaluators.calibrated import Terms
 from evaluators.pe import ProcessingElement
 from evaluators.sparsity import Sparsity
 from evaluators.spatial_batch import Kinds, arrays_of, pe_named
@@ -26,6 +26,7 @@ _DENSE: Final = 4_000_000
 """Up to so many pairs that might occur, those that do are found by marking them."""
 _MANY: Final = 16_384
 """From this many pairs on, compiled code pays."""
+_PLAIN: Final = Terms()
 _TWINS: Final = (Stay.WEIGHTS_FOR_OUTPUTS, Stay.OUTPUTS_FOR_WEIGHTS, Stay.INPUTS_FOR_OUTPUTS)
 """With room for one element, what else the registers serve makes no difference."""
 
@@ -42,6 +43,7 @@ class Model:
         double_buffered: Half of each scratchpad is filled while the other half works.
         accumulator_bits: Bits of every partial sum; ``None`` for what each layer needs.
         compiled: Large batches are costed by compiled code (`evaluators.spatial_compiled`).
+        terms: What silicon does otherwise; mappings are chosen without.
     """
 
     technology: Technology
@@ -51,6 +53,12 @@ class Model:
     double_buffered: bool = True
     accumulator_bits: int | None = None
     compiled: bool = False
+    terms: Terms = _PLAIN
+
+    @property
+    def overlap(self) -> float:
+        """Share of the shorter of computing and DRAM traffic that hides behind the longer."""
+        return self.how.overlap if self.terms == _PLAIN else 1.0 - self.terms.exposed
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +149,9 @@ def costs_of_pairs(
 ) -> Costs:
     """What pairs of layer and accelerator cost, ``(u,)`` each; times in cycles.
 
+    Cycles and energies are calibrated, times are not: see `Model.overlap` and
+    `evaluators.spatial_sums.Speeds`.
+
     Args:
         model: How they are costed.
         kinds: Layers.
@@ -170,7 +181,23 @@ def costs_of_pairs(
             )
             for name, column in columns.items():
                 column[rows] = getattr(found, name)
+    if model.terms != _PLAIN:
+        _calibrate(columns, model.terms)
     return Costs(**columns)
+
+
+def _calibrate(columns: dict[str, Floats], terms: Terms) -> None:
+    """Applies what of the terms goes by layer; see `evaluators.calibrated`."""
+    busy = (columns["cycles"] > 0) | (columns["dram_bytes"] > 0)
+    columns["cycles"] = terms.compute * columns["cycles"] + np.where(busy, terms.layer, 0.0)
+    for part, scale in (
+        ("mac", terms.energy_mac),
+        ("register", terms.energy_mac),
+        ("noc", terms.energy_sram),
+        ("sram", terms.energy_sram),
+        ("dram", terms.energy_dram),
+    ):
+        columns[f"energy_{part}"] = scale * columns[f"energy_{part}"]
 
 
 def _costed(

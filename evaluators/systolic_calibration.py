@@ -10,16 +10,18 @@ import numpy as np
 
 from evaluators import technology as technologies
 from evaluators.calibrated import CONSTANTS, ENERGIES, Terms, calibrated
+from evaluators.measured_layers import (
+    LAYER_COLUMNS,
+    SCRATCHPAD_COLUMNS,
+    SPEED_COLUMNS,
+    layers_of,
+    predicted,
+)
 from evaluators.systolic_costs import FLOWS, LayerCosts, layer_costs
 from hwnas.arrays import Floats
-from hwnas.design import LayerTable
 from hwnas.errors import ProblemError, nearest
 from hwnas.evaluation.calibration import Calibratable, Column, Rows
 from hwnas.metrics import Metric
-
-_SHAPE = ("N", "K", "C", "P", "Q", "R", "S", "stride", "groups")
-_ONES = ("N", "Q", "R", "S", "stride", "groups")
-_SRAM = ("ifmap_sram", "filter_sram", "ofmap_sram")
 
 
 def adjusted(part: LayerCosts, clock: Floats, terms: Terms) -> LayerCosts:
@@ -54,18 +56,12 @@ class SystolicRows(Calibratable):
     name = "systolic"
     version = "1"
     columns = (
-        *(
-            Column(name, "size of the layer", default=1.0 if name in _ONES else None, shape=True)
-            for name in _SHAPE
-        ),
-        Column("weight_bits", "bits of a weight", default=8.0),
-        Column("activation_bits", "bits of an input or output", default=8.0),
+        *LAYER_COLUMNS,
         Column("rows", "rows of the array"),
         Column("columns", "columns of the array"),
         Column("dataflow", "os, ws or is", text=True),
-        *(Column(name, "size of a scratchpad", "B") for name in _SRAM),
-        Column("dram_bandwidth", "peak bandwidth of the DRAM", "B/s"),
-        Column("clock", "clock of the array", "Hz"),
+        *SCRATCHPAD_COLUMNS,
+        *SPEED_COLUMNS,
     )
     metrics = (Metric("cycles"), Metric("energy", "J"))
     constants = CONSTANTS
@@ -97,7 +93,7 @@ class SystolicRows(Calibratable):
             ProblemError: A dataflow is unknown, a size is no whole number, or groups do not divide
                 channels.
         """
-        table = _layers(rows)
+        table = layers_of(rows)
         flows = sorted(set(np.asarray(rows["dataflow"]).tolist()) - set(FLOWS))
         if flows:
             raise ProblemError(
@@ -117,37 +113,4 @@ class SystolicRows(Calibratable):
         self, counts: Mapping[str, Floats], constants: Mapping[str, float]
     ) -> dict[str, Floats]:
         """Cycles with stalls, and energy (J), per row; see `Calibratable.predict`."""
-        found = calibrated(
-            Terms.of(constants),
-            cycles=counts["cycles"],
-            clock=counts["clock"],
-            dram_time=counts["dram_time"],
-            latency=counts["latency"],
-            energies={name: counts[f"energy_{name}"] for name in ENERGIES},
-        )
-        energy = np.sum([found.energies[name] for name in ENERGIES], axis=0)
-        return {"cycles": found.latency * counts["clock"], "energy": energy}
-
-
-def _layers(rows: Rows) -> LayerTable:
-    """One design of one layer per measured row."""
-    whole = {}
-    for name in (*_SHAPE, "weight_bits", "activation_bits"):
-        column = np.asarray(rows[name], dtype=np.float64)
-        broken = np.flatnonzero(column != np.floor(column))
-        if len(broken):
-            raise ProblemError(
-                f"column {name!r} has a value that is no whole number",
-                where=f"row {int(broken[0])}, counted from 0",
-                given=repr(float(column[broken[0]])),
-            )
-        whole[name] = column.astype(np.int64)
-    mixed = (whole["K"] % whole["groups"] != 0) | (whole["C"] % whole["groups"] != 0)
-    if mixed.any():
-        raise ProblemError(
-            "groups do not divide the channels of a layer",
-            where=f"row {int(np.flatnonzero(mixed)[0])}, counted from 0",
-            rule="K and C are multiples of groups",
-        )
-    n = len(whole["K"])
-    return LayerTable.of(n, np.arange(n, dtype=np.int64), **whole)
+        return predicted(counts, constants)

@@ -44,6 +44,7 @@ class Column:
         shape: Whether it belongs to what tells layers apart: rows are held out by these columns
             where nobody names others.
         aliases: Other names that files in the wild have for it.
+        zero: Whether it may be 0.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Column:
     text: bool = False
     shape: bool = False
     aliases: tuple[str, ...] = ()
+    zero: bool = False
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ class Explanation:
         layers: Column to one value per row of the design's layer table, ``(L,)``. Known are
             ``latency``, ``compute_time`` and ``dram_time`` (s), ``energy`` (J), ``utilization``
             (share of the processing elements at work while the layer is computed), ``macs``, and
-            ``dram_bytes`` (B); others may be there.
+            ``dram_bytes`` (B), ``power`` (average, W); others may be there.
         roofline: ``None`` where there is none.
 
     Raises:

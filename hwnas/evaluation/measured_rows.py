@@ -186,17 +186,19 @@ def _table(path: Path) -> Any:
 
 
 def _numbers(path: Path, column: Column, values: Any) -> Floats:
-    """A column of numbers greater than 0."""
+    """A column of numbers greater than 0, or also 0 where the column may be."""
     import pandas as pd
 
     numbers = np.asarray(pd.to_numeric(values, errors="coerce"), dtype=np.float64)
-    bad = np.flatnonzero(~(np.isfinite(numbers) & (numbers > 0)))
+    bad = np.flatnonzero(
+        ~(np.isfinite(numbers) & ((numbers >= 0) if column.zero else (numbers > 0)))
+    )
     if len(bad):
         shown = ", ".join(str(i) for i in bad[:5]) + (" ..." if len(bad) > 5 else "")
         raise ProblemError(
             f"column {column.name!r} of {path.name!r} has values that cannot be",
             where=f"{path}, rows {shown}, counted from 0",
-            rule="numbers greater than 0 in every row",
+            rule=f"numbers {'of at least' if column.zero else 'greater than'} 0 in every row",
             given=", ".join(repr(values.iloc[int(i)]) for i in bad[:3]),
             cure="mend the rows, or leave them out",
         )

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from evaluators.spatial_calibration import SpatialRows
 from evaluators.systolic_calibration import SystolicRows
 from tests.cli.conftest import STUDY
 
@@ -71,6 +72,43 @@ def test_from_rows_to_a_study(tmp_path, measured, hwnas):
     study.write_text(
         STUDY.replace("[nn_mass, systolic]", "[nn_mass, {use: systolic, calibration: chip.json}]")
     )
+    ran = hwnas("run", study, "--dir", tmp_path / "run", "--budget", 32, "--quiet")
+    assert ran.code == 0, ran.err
+
+
+def test_spatial_arrays_too(tmp_path, hwnas):
+    """Layers and arrays at random, on a chip of 1.5 times the cycles and twice the sums' energy."""
+    rng, n = np.random.default_rng(0), 60
+    sizes = {"K": (16, 32, 64), "C": (8, 16, 32), "P": (7, 14), "Q": (7, 14), "R": (1, 3),
+             "S": (1, 3), "rows": (8, 16), "columns": (8, 16), "dataflow": ("nvdla", "K|P"),
+             "weight_rf": (4, 16), "input_rf": (0, 4), "output_rf": (16,),
+             "ifmap_sram": (16384, 65536), "filter_sram": (65536,), "ofmap_sram": (65536,),
+             "sram_bandwidth": (32,), "dram_bandwidth": (1e9, 64e9), "clock": (1e8,)}  # fmt: skip
+    rows = {name: rng.choice(choices, n) for name, choices in sizes.items()}
+    template = SpatialRows()
+    left_out = {c.name: np.full(n, c.default) for c in template.columns if c.default is not None}
+    counts = template.counts({**left_out, **rows})
+    chip = {**template.starts(), "compute": 1.5, "energy_mac": 2.0}
+    measured = template.predict(counts, chip)
+    units = {column.name: f" [{column.unit}]" for column in template.columns if column.unit != "1"}
+    columns = {**rows, **measured, "network": np.arange(n) % 6}
+    header = ",".join(name + units.get(name, " [J]" * (name == "energy")) for name in columns)
+    lines = [",".join(str(column[i]) for column in columns.values()) for i in range(n)]
+    (tmp_path / "rows.csv").write_text("\n".join([header, *lines]) + "\n")
+
+    asked = ("calibrate", tmp_path / "rows.csv", "--template", "spatial", "--group-by", "network")
+    answer = hwnas(*asked, "--to", tmp_path / "chip", "--json")
+    assert answer.code == 0, answer.err
+    found = json.loads(answer.out)
+    assert found["constants"]["compute"]["value"] == pytest.approx(1.5, rel=1e-3)
+    assert found["constants"]["energy_mac"]["value"] == pytest.approx(2.0, rel=1e-2)
+    for metric in ("cycles", "energy"):
+        assert found["errors"][metric]["held_out"]["calibrated"]["mape"] < 1e-3
+
+    study = tmp_path / "study.yaml"
+    chosen = "[nn_mass, {use: spatial, calibration: chip.json}]"
+    text = STUDY.replace("[nn_mass, systolic]", chosen).replace("systolic_array", "spatial_array")
+    study.write_text(text)
     ran = hwnas("run", study, "--dir", tmp_path / "run", "--budget", 32, "--quiet")
     assert ran.code == 0, ran.err
 

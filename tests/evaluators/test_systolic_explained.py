@@ -21,7 +21,16 @@ from hwnas.design import (
 from hwnas.space import Gene
 from tests.evaluators.test_systolic import SPACE, batch, technologies
 
-KNOWN = {"latency", "energy", "utilization", "macs", "dram_bytes", "compute_time", "dram_time"}
+KNOWN = {
+    "latency",
+    "energy",
+    "utilization",
+    "macs",
+    "dram_bytes",
+    "compute_time",
+    "dram_time",
+    "power",
+}
 
 
 def one(network: NetworkFamily, **array: object) -> Designs:
@@ -62,6 +71,7 @@ def test_parts_and_layers_add_up_and_no_layer_is_above_its_roof(seed, technology
         for name in ("latency", "energy", "dram_bytes"):
             assert said.layers[name].sum() == pytest.approx(metric[name], rel=1e-12)
         np.testing.assert_array_equal(said.layers["macs"], design.layers.macs)
+        assert said.layers["power"].max() == pytest.approx(metric["peak_power"], rel=1e-12)
         for part, time in (("compute", "compute_time"), ("dram", "dram_time")):
             assert said.layers[time].sum() == pytest.approx(said.parts["latency"][part], rel=1e-12)
         roof = said.roofline
