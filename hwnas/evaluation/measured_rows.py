@@ -190,9 +190,8 @@ def _numbers(path: Path, column: Column, values: Any) -> Floats:
     import pandas as pd
 
     numbers = np.asarray(pd.to_numeric(values, errors="coerce"), dtype=np.float64)
-    bad = np.flatnonzero(
-        ~(np.isfinite(numbers) & ((numbers >= 0) if column.zero else (numbers > 0)))
-    )
+    high_enough = numbers >= 0 if column.zero else numbers > 0
+    bad = np.flatnonzero(~(np.isfinite(numbers) & high_enough))
     if len(bad):
         shown = ", ".join(str(i) for i in bad[:5]) + (" ..." if len(bad) > 5 else "")
         raise ProblemError(

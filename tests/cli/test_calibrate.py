@@ -77,7 +77,7 @@ def test_from_rows_to_a_study(tmp_path, measured, hwnas):
 
 
 def test_spatial_arrays_too(tmp_path, hwnas):
-    """Layers and arrays at random, on a chip of 1.5 times the cycles and twice the sums' energy."""
+    """Layers and arrays at random, on a chip of 1.5 times the cycles and twice the arithmetic's energy."""
     rng, n = np.random.default_rng(0), 60
     sizes = {"K": (16, 32, 64), "C": (8, 16, 32), "P": (7, 14), "Q": (7, 14), "R": (1, 3),
              "S": (1, 3), "rows": (8, 16), "columns": (8, 16), "dataflow": ("nvdla", "K|P"),
@@ -103,7 +103,7 @@ def test_spatial_arrays_too(tmp_path, hwnas):
     assert found["constants"]["compute"]["value"] == pytest.approx(1.5, rel=1e-3)
     assert found["constants"]["energy_mac"]["value"] == pytest.approx(2.0, rel=1e-2)
     for metric in ("cycles", "energy"):
-        assert found["errors"][metric]["held_out"]["calibrated"]["mape"] < 1e-3
+        assert found["errors"][metric]["held_out"]["calibrated"]["mape"] < 0.01
 
     study = tmp_path / "study.yaml"
     chosen = "[nn_mass, {use: spatial, calibration: chip.json}]"
