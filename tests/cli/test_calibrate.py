@@ -77,7 +77,7 @@ def test_from_rows_to_a_study(tmp_path, measured, hwnas):
 
 
 def test_spatial_arrays_too(tmp_path, hwnas):
-    """Layers and arrays at random, on a chip of 1.5 times the cycles and twice the arithmetic's energy."""
+    """A chip of 1.5 times the cycles and twice the energy of arithmetic."""
     rng, n = np.random.default_rng(0), 60
     sizes = {"K": (16, 32, 64), "C": (8, 16, 32), "P": (7, 14), "Q": (7, 14), "R": (1, 3),
              "S": (1, 3), "rows": (8, 16), "columns": (8, 16), "dataflow": ("nvdla", "K|P"),
