@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from evaluators.calibrated import Terms
+from evaluators.mapping_choice import Conventions, Objective
 from evaluators.pe import ProcessingElement
 from evaluators.sparsity import Sparsity
 from evaluators.spatial_batch import Kinds, arrays_of, pe_named
