@@ -171,9 +171,8 @@ class Spatial(Evaluator):
         """
         s = self._sums(designs)
         total = s.columns
-        energy = sum((total[f"energy_{part}"] for part in PARTS), np.zeros(len(designs)))
         columns = {
-            "energy": energy + s.leakage * total["latency"],
+            "energy": total["energy"] + s.leakage * total["latency"],
             "latency": total["latency"],
             "area": sum(s.area.values(), np.zeros(len(designs))),
             "cycles": total["cycles"],
@@ -255,7 +254,7 @@ class Spatial(Evaluator):
 
     def breakdown(self, designs: Designs) -> dict[str, dict[str, Floats]]:
         """Where energy, latency and area come from, per design; see `Systolic.breakdown`."""
-        s = self._sums(designs)
+        s = self._sums(designs, parts=True)
         energy = {part: s.columns[f"energy_{part}"] for part in PARTS}
         return {
             "energy": {**energy, "leakage": s.leakage * s.columns["latency"]},
@@ -263,13 +262,13 @@ class Spatial(Evaluator):
             "area": s.area,
         }
 
-    def _sums(self, designs: Designs) -> Sums:
-        parts = [part for part in ("net", "quant", "map") if part in designs.space.part_names]
+    def _sums(self, designs: Designs, *, parts: bool = False) -> Sums:
+        outer = [part for part in ("net", "quant", "map") if part in designs.space.part_names]
         networks, network = (
-            designs.part(*parts) if parts else (designs, np.arange(len(designs), dtype=np.int64))
+            designs.part(*outer) if outer else (designs, np.arange(len(designs), dtype=np.int64))
         )
         batch = Batch.of(networks.layers, network, designs.accelerators, self.model)
-        return sums_of(batch, self.model)
+        return sums_of(batch, self.model, parts=parts)
 
 
 def _note(lacks: dict[str, float]) -> str:

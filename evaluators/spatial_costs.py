@@ -60,7 +60,7 @@ def spatial_costs(
     room, smallest = room_for(xp, g, a, u)
     family = tilings(xp, room, lines_kept=how.lines_kept, members=members)
     words = Words.of(g, u, forwarded=dataflow.forwarded)
-    steps = u.steps / g.speed
+    steps = u.steps / g.speed + u.handing
     window = u.trips["R"] * u.trips["S"] / u.taps
     if how.window_cycle:
         steps = steps * (window + 1.0) / window
@@ -203,7 +203,7 @@ def _costs(
 def _register_energy(s: Setting, m: Moved) -> Array:
     """Register files: filled when operands arrive, read by every MAC (or when they change)."""
     g, a, u, words = s.g, s.a, s.u, s.chip.words
-    macs = words.least["outputs"] * (g.C * g.R * g.S * g.work)
+    macs = words.least["outputs"] * (g.C * g.R * g.S)
     filters = m.filters * product(u.at_once, "NPQ")
     inputs = m.inputs * product(u.at_once, "K")
     every = s.how.register_reads
@@ -213,7 +213,7 @@ def _register_energy(s: Setting, m: Moved) -> Array:
         * (filters * a.weight_rf_write + (macs if every else filters) * a.weight_rf_read)
         + (a.input_rf > 0)
         * g.activation_bits
-        * (inputs * a.input_rf_write + (macs if every else inputs) * a.input_rf_read)
+        * (inputs * a.input_rf_write + (macs * g.work if every else inputs) * a.input_rf_read)
         + g.sum_bits
         * (
             words.always["outputs"] * (a.output_rf_read + a.output_rf_write)

@@ -10,7 +10,7 @@ import numpy as np
 from evaluators.arithmetic import Widest
 from evaluators.layer_cache import LayerCache
 from evaluators.spatial_batch import Kinds, memory_area, memory_leakage, numbers_of
-from evaluators.spatial_sums import PARTS, Speeds, alike, blended, kinds_of
+from evaluators.spatial_sums import ENERGIES, Speeds, alike, blended, kinds_of
 from evaluators.spatial_totals import Accelerators, Model, accelerators_of, costs_of_pairs, flows_of
 from hwnas.arrays import Bools, Floats, Ints
 from hwnas.design import Designs
@@ -103,16 +103,12 @@ class SpatialGrid:
     def _costs(self, kinds: Kinds, new: Ints) -> dict[str, Floats]:
         arrays = np.arange(len(self._arrays.flow))
         kind, array = np.repeat(new, len(arrays)), np.tile(arrays, len(new))
-        costs = costs_of_pairs(self._model, kinds, self._arrays, kind, array)
+        names = ("cycles", "dram_bytes", "busy", "unfit")
+        costs = costs_of_pairs(self._model, kinds, self._arrays, kind, array, (*names, *ENERGIES))
         shape = len(new), len(arrays)
-        energy = sum((getattr(costs, f"energy_{part}") for part in PARTS), np.zeros(len(kind)))
-        found = {
-            "energy": energy.reshape(shape),
-            **{
-                name: getattr(costs, name).reshape(shape)
-                for name in ("cycles", "dram_bytes", "busy", "unfit")
-            },
-        }
+        energy = sum((costs[name] for name in ENERGIES), np.zeros(len(kind)))
+        found = {name: costs[name].reshape(shape) for name in names}
+        found["energy"] = energy.reshape(shape)
         compute = found["cycles"][:, self._alike] / self._speeds.clock
         dram = found["dram_bytes"][:, self._alike] / self._speeds.bandwidth
         latency = blended(compute, dram, self._model.overlap)

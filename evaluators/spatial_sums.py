@@ -33,8 +33,12 @@ PARTS: Final = ("mac", "register", "noc", "sram", "dram")
 """Where dynamic energy goes."""
 _LACKS: Final = ("lacks_ifmap", "lacks_filter", "lacks_ofmap")
 _SCRATCHPADS: Final = ("ifmap_sram", "filter_sram", "ofmap_sram")
-_SUMMED: Final = ("macs", "busy", "cycles", "dram_bytes", *(f"energy_{part}" for part in PARTS))
-_ROWS: Final = 1_000_000
+ENERGIES: Final = tuple(f"energy_{part}" for part in PARTS)
+"""Those columns of `Costs`."""
+_SUMMED: Final = ("macs", "busy", "cycles", "dram_bytes")
+_PARTS: Final = (*ENERGIES, "compute_time", "dram_time")
+_NAMES: Final = (*_SUMMED, *ENERGIES, "unfit", *_LACKS)
+_ROWS: Final = 200_000
 """Rows summed at a time, so that memory stays bounded."""
 
 
@@ -176,8 +180,8 @@ class Sums:
     """Totals per design, ``(n,)`` each; times in s, energies in J.
 
     Attributes:
-        columns: Those of `Costs` that add up, latency and its parts, and ``power``, the highest of
-            a layer's dynamic power, W.
+        columns: Those of `Costs` that add up, dynamic energy, latency, and ``power``, the highest
+            of a layer's dynamic power, W; with the parts of energy and latency if they are wanted.
         pes: Processing elements.
         area: Component to m^2.
         leakage: W.
@@ -193,11 +197,17 @@ class Sums:
     unfit: Bools
 
 
-def sums_of(b: Batch, model: Model) -> Sums:
-    """Costs a batch."""
+def sums_of(b: Batch, model: Model, *, parts: bool = False) -> Sums:
+    """Costs a batch.
+
+    Args:
+        b: Designs.
+        model: How they are costed.
+        parts: Whether the parts of energy and latency are wanted, too.
+    """
     n = len(b.network)
-    names = (*_SUMMED, "latency", "compute_time", "dram_time", "power", "unfit", *_LACKS)
-    total = {name: np.zeros(n) for name in names}
+    names = (*_SUMMED, "energy", "latency", "power", "unfit", *_LACKS)
+    total = {name: np.zeros(n) for name in (*names, *(_PARTS if parts else ()))}
     lengths = np.diff(b.networks.starts)[b.network]
     before = np.cumsum(lengths) - lengths
     for designs in np.split(np.arange(n), np.flatnonzero(np.diff(before // _ROWS)) + 1):
@@ -213,29 +223,25 @@ def _add(b: Batch, model: Model, designs: Ints, total: dict[str, Floats]) -> Non
         return
     owner = designs[rows.design]
     kind, array, place = b.pairs(rows.kind, b.array[owner])
-    costs = costs_of_pairs(model, b.kinds, b.accelerators, kind, array)
-    compute = costs.cycles[place] / b.speeds.clock[owner]
-    dram = costs.dram_bytes[place] / b.speeds.bandwidth[owner]
+    costs = costs_of_pairs(model, b.kinds, b.accelerators, kind, array, _NAMES)
+    costs["energy"] = sum((costs[name] for name in ENERGIES), np.zeros(len(kind)))
+    compute = costs["cycles"][place] / b.speeds.clock[owner]
+    dram = costs["dram_bytes"][place] / b.speeds.bandwidth[owner]
     latency = blended(compute, dram, model.overlap)
-    first, count = designs[0], len(designs)
-
-    def summed(values: Floats) -> Floats:
-        sums = np.bincount(rows.design, weights=values * rows.often, minlength=count)
-        return sums.astype(np.float64, copy=False)
-
-    span = slice(first, first + count)
-    for name in _SUMMED:
-        total[name][span] = summed(getattr(costs, name)[place])
     times = {"latency": latency, "compute_time": compute, "dram_time": dram}
-    for name, column in times.items():
-        total[name][span] = summed(column)
-    dynamic = sum((getattr(costs, f"energy_{part}") for part in PARTS), np.zeros(len(kind)))
-    power = dynamic[place] / np.where(latency > 0, latency, 1.0)
+    first, count = designs[0], len(designs)
+    span = slice(first, first + count)
+    energy = costs["energy"][place]
+    for name in (*_SUMMED, "energy", "latency", *_PARTS):
+        if name in total:
+            values = times.get(name, energy) if name in (*times, "energy") else costs[name][place]
+            weights = values * rows.often
+            total[name][span] = np.bincount(rows.design, weights=weights, minlength=count)
+    most = {"power": energy / np.where(latency > 0, latency, 1.0)}
+    if costs["unfit"].any():
+        most |= {name: costs[name][place] for name in ("unfit", *_LACKS)}
     starts = np.flatnonzero(np.r_[True, np.diff(rows.design) > 0])
-    for name, column in (
-        ("power", power),
-        *((name, getattr(costs, name)[place]) for name in ("unfit", *_LACKS)),
-    ):
+    for name, column in most.items():
         total[name][designs[rows.design[starts]]] = np.maximum.reduceat(column, starts)
 
 
@@ -254,7 +260,7 @@ def costs_of_rows(b: Batch, model: Model, owner: Ints) -> Costs:
         owner: The design of each row, ``(L,)``.
     """
     kind, array, place = b.pairs(b.kinds.of_row, b.array[owner])
-    found = costs_of_pairs(model, b.kinds, b.accelerators, kind, array)
+    found = Costs(**costs_of_pairs(model, b.kinds, b.accelerators, kind, array))
     return at_rest(pick(found, place), b.speeds, owner, model.overlap, b.leakage)
 
 
@@ -272,7 +278,7 @@ def at_rest(costs: Costs, speeds: Speeds, owner: Ints, overlap: float, leakage: 
     dram = costs.dram_bytes / speeds.bandwidth[owner]
     latency = blended(compute, dram, overlap)
     lost = latency * leakage[owner]
-    dynamic = sum((getattr(costs, f"energy_{part}") for part in PARTS), np.zeros(len(owner)))
+    dynamic = sum((getattr(costs, name) for name in ENERGIES), np.zeros(len(owner)))
     return costs._replace(
         compute_time=compute,
         dram_time=dram,

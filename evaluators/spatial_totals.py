@@ -109,9 +109,14 @@ def flows_of(dataflow: Values, pe: Values) -> tuple[Ints, list[tuple[Dataflow, P
         SpaceError: A dataflow is unknown.
         DesignError: A kind of elements is unknown.
     """
-    names, which = np.unique(np.stack([dataflow, pe]), axis=1, return_inverse=True)
-    flows = [(dataflow_of(str(name)), pe_named(str(kind))) for name, kind in names.T]
-    return which.reshape(-1).astype(np.int64), flows
+    which = np.full(len(dataflow), -1, dtype=np.int64)
+    flows: list[tuple[Dataflow, ProcessingElement]] = []
+    # There are few pairs, so this is faster than sorting text.
+    while len(rest := np.flatnonzero(which < 0)):
+        name, kind = dataflow[rest[0]], pe[rest[0]]
+        which[(dataflow == name) & (pe == kind)] = len(flows)
+        flows.append((dataflow_of(str(name)), pe_named(str(kind))))
+    return which, flows
 
 
 def pick(columns: Any, rows: Ints) -> Any:
@@ -146,8 +151,13 @@ def pairs_of(kind: Ints, array: Ints, kinds: int, arrays: int) -> tuple[Ints, In
 
 
 def costs_of_pairs(
-    model: Model, kinds: Kinds, accelerators: Accelerators, kind: Ints, array: Ints
-) -> Costs:
+    model: Model,
+    kinds: Kinds,
+    accelerators: Accelerators,
+    kind: Ints,
+    array: Ints,
+    names: Sequence[str] = Costs._fields,
+) -> dict[str, Floats]:
     """What pairs of layer and accelerator cost, ``(u,)`` each; times in cycles.
 
     Cycles and energies are calibrated, times are not: see `Model.overlap` and
@@ -159,8 +169,9 @@ def costs_of_pairs(
         accelerators: Accelerators.
         kind: The layer of each pair, ``(u,)``.
         array: The accelerator of each pair, ``(u,)``.
+        names: Columns of `Costs` that are wanted; with `Model.terms`, those that they scale too.
     """
-    columns = {name: np.empty(len(kind)) for name in Costs._fields}
+    columns = {name: np.empty(len(kind)) for name in names}
     given = bool((kinds.tiling > 0).any() or (kinds.stay > 0).any())
     mapped = (kinds.g.gemms > 0)[kind]
     for number, (dataflow, pe) in enumerate(accelerators.flows):
@@ -170,21 +181,11 @@ def costs_of_pairs(
         layers = kinds.layers(pe, model.technology, model.zeros)
         for real in (True, False):
             rows = np.flatnonzero(mine & (mapped == real))
-            found = _costed(
-                model,
-                layers,
-                accelerators.arrays,
-                kind[rows],
-                array[rows],
-                dataflow,
-                real=real,
-                given=given,
-            )
-            for name, column in columns.items():
-                column[rows] = getattr(found, name)
+            pairs = _Pairs(layers, accelerators.arrays, kind, array, rows, dataflow)
+            _cost(model, pairs, columns, real=real, given=given)
     if model.terms != _PLAIN:
         _calibrate(columns, model.terms)
-    return Costs(**columns)
+    return columns
 
 
 def _calibrate(columns: dict[str, Floats], terms: Terms) -> None:
@@ -201,39 +202,42 @@ def _calibrate(columns: dict[str, Floats], terms: Terms) -> None:
         columns[f"energy_{part}"] = scale * columns[f"energy_{part}"]
 
 
-def _costed(
-    model: Model,
-    layers: Layers,
-    arrays: Arrays,
-    kind: Ints,
-    array: Ints,
-    dataflow: Dataflow,
-    *,
-    real: bool,
-    given: bool,
-) -> Costs:
-    """Pairs of one dataflow and kind of elements; what the vector unit does is not mapped."""
-    every = tuple(Stay)
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Some of many pairs: those of one dataflow and kind of elements."""
+
+    layers: Layers
+    arrays: Arrays
+    kind: Ints
+    array: Ints
+    rows: Ints
+    dataflow: Dataflow
+
+
+def _cost(
+    model: Model, pairs: _Pairs, columns: dict[str, Floats], *, real: bool, given: bool
+) -> None:
+    """Costs pairs, into the columns; what the vector unit does is not mapped."""
     options: dict[str, Any] = {
         "how": model.how,
         "objective": model.objective,
         "members": len(POLICIES) if real else 1,
         "given": given and real,
     }
-    if model.compiled and real and len(kind) >= _MANY:
-        from evaluators.spatial_compiled import compiled_costs
+    every = tuple(Stay)
+    compiled = model.compiled and real and len(pairs.rows) >= _MANY
+    for rows in _blocks(pairs.rows, len(pairs.rows) if compiled else _BLOCK):
+        g, a = pick(pairs.layers, pairs.kind[rows]), pick(pairs.arrays, pairs.array[rows])
+        if compiled:
+            from evaluators.spatial_compiled import compiled_costs
 
-        g, a = pick(layers, kind), pick(arrays, array)
-        return compiled_costs(g, a, dataflow, stays=every, **options)
-    columns = {name: np.empty(len(kind)) for name in Costs._fields}
-    for rows in _blocks(np.arange(len(kind)), _BLOCK):
-        g, a = pick(layers, kind[rows]), pick(arrays, array[rows])
-        stays = every if given else _differing(g, a)
-        stays = stays if real else stays[:1]
-        found = spatial_costs(np, g, a, dataflow, stays=stays, **options)
+            found = compiled_costs(g, a, pairs.dataflow, stays=every, **options)
+        else:
+            stays = every if given else _differing(g, a)
+            stays = stays if real else stays[:1]
+            found = spatial_costs(np, g, a, pairs.dataflow, stays=stays, **options)
         for name, column in columns.items():
             column[rows] = getattr(found, name)
-    return Costs(**columns)
 
 
 def _blocks(rows: Ints, size: int) -> Iterator[Ints]:

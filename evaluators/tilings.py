@@ -299,6 +299,24 @@ def _outputs_of_pixels(xp: Library, s: Loops, whole: _Whole) -> Tiling:
     return _made(xp, s, k, s.C / s.C, whole.most_pixels, whole, _sums_of_pixels)
 
 
+def _outputs_by(xp: Library, s: Loops, whole: _Whole, share: float) -> Tiling:
+    """As many pixels as fit with a share of their channels, then filters; channels inside."""
+    c = xp.ceil(s.C * share)
+    pixels = _pixels(xp, s, xp.minimum(_reach(xp, s, c), s.sums_room))
+    room = xp.minimum(xp.floor(s.filter_room / c), xp.floor(s.sums_room / pixels.x))
+    return _made(xp, s, xp.minimum(s.K, room), c, pixels, whole, _sums_of_pixels)
+
+
+def _outputs_by_halves(xp: Library, s: Loops, whole: _Whole) -> Tiling:
+    """As many pixels as fit with half of their channels, then filters."""
+    return _outputs_by(xp, s, whole, 1.0 / 2.0)
+
+
+def _outputs_by_eighths(xp: Library, s: Loops, whole: _Whole) -> Tiling:
+    """As many pixels as fit with an eighth of their channels, then filters."""
+    return _outputs_by(xp, s, whole, 1.0 / 8.0)
+
+
 def _weights_in_parts(xp: Library, s: Loops, whole: _Whole) -> Tiling:
     """As many filters as fit, with as many channels as still fit; partial sums come back."""
     one = xp.asarray(1.0)
@@ -314,6 +332,8 @@ _MEMBERS: Final[tuple[_Policy, ...]] = (
     _inputs,
     _outputs_of_filters,
     _outputs_of_pixels,
+    _outputs_by_halves,
+    _outputs_by_eighths,
     _weights_in_parts,
 )
 POLICIES: Final = dict(zip(TILINGS, _MEMBERS, strict=True))

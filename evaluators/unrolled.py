@@ -23,6 +23,7 @@ class Unrolled:
             than 1 where output and kernel positions are both unrolled.
         taps: Taps of a kernel's row that an element works through by itself, with as many inputs
             and weights in its registers; 1 if it takes them one by one.
+        handing: Cycles besides, in which sums are handed on, however fast an element multiplies.
     """
 
     steps: Array
@@ -31,6 +32,7 @@ class Unrolled:
     at_once: dict[str, Array]
     shared: Array
     taps: Array
+    handing: Array
 
 
 class Dataflow(Protocol):
@@ -121,8 +123,8 @@ class RowStationary:
         fits = (room >= 1.0) & (a.weight_rf >= g.weight_bits * g.S)
         return replace(
             laid_out,
-            steps=laid_out.steps * (1.0 + 1.0 / (g.S * held)),
             taps=xp.where(fits, g.S, one),
+            handing=laid_out.steps / (g.S * held),
         )
 
 
@@ -143,7 +145,7 @@ def _laid_out(xp: Library, g: Layers, trips: dict[str, Array], used: dict[str, A
     for loop in LOOPS:
         steps = steps * trips[loop]
     used = {loop: xp.maximum(most, one) for loop, most in used.items()}
-    return Unrolled(steps, trips, used, at_once, _shared(at_once, g), one)
+    return Unrolled(steps, trips, used, at_once, _shared(at_once, g), one, 0.0 * one)
 
 
 def product(factors: dict[str, Array], loops: str) -> Array:

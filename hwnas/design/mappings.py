@@ -19,6 +19,8 @@ TILINGS: Final = (
     "inputs",
     "outputs_of_filters",
     "outputs_of_pixels",
+    "outputs_by_halves",
+    "outputs_by_eighths",
     "weights_in_parts",
 )
 """Off chip: what stays in the scratchpads longest (`evaluators.tilings` says how)."""

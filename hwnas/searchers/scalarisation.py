@@ -49,7 +49,7 @@ class Scalarisation:
         if not len(front):
             return cls(weight, np.zeros(m), np.ones(m), np.zeros(m, dtype=np.bool_))
         best, worst = front.min(axis=0), front.max(axis=0)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             logarithmic = (best > 0) & (np.log10(worst / best) > _DECADES)
         ends = _scaled(np.stack([best, worst]), logarithmic)
         span = ends[1] - ends[0]

@@ -77,7 +77,7 @@ def test_usual_values_are_filled_in():
     assert usual == {
         "design": [0], "operator": [0], "N": [1], "K": [4], "C": [2], "P": [1], "Q": [1],
         "R": [1], "S": [1], "stride": [1], "groups": [1], "weight_bits": [32],
-        "activation_bits": [32], "density": [1.0], "cell": [0],
+        "activation_bits": [32], "density": [1.0], "cell": [0], "tiling": [0], "stay": [0],
     }  # fmt: skip
 
 

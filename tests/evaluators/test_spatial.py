@@ -43,12 +43,9 @@ def totals(model: Spatial, layers: dict[str, Any], **hw: Any) -> dict[str, float
     table = LayerTable.of(1, np.zeros(max(lengths, default=1), dtype=np.int64), **layers)
     columns = {name: np.array([value]) for name, value in {**HW, **hw}.items()}
     batch = Batch.of(table, np.zeros(1, dtype=np.int64), columns, model.model)
-    s = sums_of(batch, model.model)
-    energy = sum(s.columns[f"energy_{part}"][0] for part in ("mac", "register", "noc", "sram"))
-    found = {
-        "energy": energy + s.columns["energy_dram"][0],
-        **{name: s.columns[name][0] for name in ("latency", "cycles", "dram_bytes", "macs")},
-    }
+    s = sums_of(batch, model.model, parts=True)
+    names = ("energy", "latency", "cycles", "dram_bytes", "macs")
+    found = {name: s.columns[name][0] for name in names}
     return {name: float("nan") if s.unfit[0] else float(v) for name, v in found.items()}
 
 
@@ -212,7 +209,8 @@ def test_shift_and_adder_layers_cost_their_own_energy():
         layer = {**LAYER, "operator": int(operator)}
         lone = LayerTable.of(1, np.zeros(1, dtype=np.int64), **layer)
         columns = {name: np.array([value]) for name, value in HW.items()}
-        s = sums_of(Batch.of(lone, np.zeros(1, dtype=np.int64), columns, model.model), model.model)
+        batch = Batch.of(lone, np.zeros(1, dtype=np.int64), columns, model.model)
+        s = sums_of(batch, model.model, parts=True)
         works[operator] = s.columns["energy_mac"][0] / lone.accumulations[0], s.area["array"][0]
     total = 8 + 8 + 8  # bits of a sum of 144 products of 8 by 8 bits
     assert works[Operator.SHIFT][0] == pytest.approx(

@@ -27,6 +27,8 @@ ORDERS = {
     "inputs": "NPQCK",
     "outputs_of_filters": "KNPQC",
     "outputs_of_pixels": "NPQKC",
+    "outputs_by_halves": "NPQKC",
+    "outputs_by_eighths": "NPQKC",
     "weights_in_parts": "KCNPQ",
 }
 """The DRAM loops of each tiling, outermost first."""
