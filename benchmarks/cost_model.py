@@ -25,9 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from evaluators import spatial_totals
 from evaluators.dataflows import DATAFLOWS, Arrays, Gemms
 from evaluators.spatial import Spatial
+from evaluators.spatial import totals as spatial_totals
 from evaluators.systolic import Systolic
 from hwnas import Designs, SystolicArray
 from hwnas.design import FixedNetwork, SpatialArray, UniformBits

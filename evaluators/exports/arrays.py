@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from evaluators.exports.nests import OPERANDS
-from evaluators.unrolled import dataflow_of
+from evaluators.spatial.unrolled import dataflow_of
 from hwnas.design import Design, SystolicArray
 from hwnas.design.spatial_array import SpatialArray
 from hwnas.errors import DesignError, nearest

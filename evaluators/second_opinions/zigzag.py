@@ -12,8 +12,8 @@ import numpy as np
 from evaluators.exports.arrays import array_of
 from evaluators.exports.nests import nests_of
 from evaluators.exports.zigzag import contents, paced
-from evaluators.mapping_choice import Objective
 from evaluators.spatial import Spatial
+from evaluators.spatial.mapping_choice import Objective
 from evaluators.technology import Technology
 from hwnas.arrays import Floats
 from hwnas.design import Design, Designs

@@ -23,7 +23,7 @@ TILINGS: Final = (
     "outputs_by_eighths",
     "weights_in_parts",
 )
-"""Off chip: what stays in the scratchpads longest (`evaluators.tilings` says how)."""
+"""Off chip: what stays in the scratchpads longest (`evaluators.spatial.tilings` says how)."""
 STAYS: Final = (
     "weights_for_outputs",
     "weights_for_inputs",
@@ -32,7 +32,7 @@ STAYS: Final = (
     "inputs_for_outputs",
     "inputs_for_weights",
 )
-"""On chip: what stays in the registers, and what its spare room serves (`evaluators.stays`)."""
+"""On chip: what stays in the registers, and what its room serves (`evaluators.spatial.stays`)."""
 
 
 def _settle(policy: MappingPolicy, option: str, known: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from evaluators.spatial_calibration import SpatialRows
+from evaluators.spatial.calibration import SpatialRows
 from evaluators.systolic_calibration import SystolicRows
 from tests.cli.conftest import STUDY
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluators.stays import ROLES, Stay
-from evaluators.tilings import POLICIES
+from evaluators.spatial.stays import ROLES, Stay
+from evaluators.spatial.tilings import POLICIES
 from hwnas import Designs
 from hwnas.design import FixedNetwork, MappingPerLayer, SpatialArray, UniformMapping
 from hwnas.design.mappings import STAYS, TILINGS

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evaluators.spatial_rows import Arrays, Layers
+from evaluators.spatial.rows import Arrays, Layers
 
 
 def layers_of(rows: pd.DataFrame, *, bits: int = 8, sum_bits: int = 16, **columns: Any) -> Layers:

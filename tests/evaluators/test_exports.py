@@ -18,7 +18,7 @@ from evaluators.exports.arrays import TEMPLATES, Array, Axis, array_of
 from evaluators.exports.nests import LOOPS, Nest, nests_of
 from evaluators.exports.unrolling import spatial as factors_of
 from evaluators.exports.unrolling import steps, unroll
-from evaluators.unrolled import dataflow_of
+from evaluators.spatial.unrolled import dataflow_of
 from hwnas import plugins
 from hwnas.design import (
     BitsPerCell,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evaluators.sparsity import Sparsity
 from evaluators.spatial import Spatial
-from evaluators.spatial_sums import Batch, sums_of
+from evaluators.spatial.sums import Batch, sums_of
 from hwnas import Designs, SkipNet, SystolicArray
 from hwnas.design import (
     BitsPerLayer,

@@ -12,7 +12,7 @@ import pytest
 
 from evaluators.calibrated import CONSTANTS, Terms
 from evaluators.spatial import Spatial
-from evaluators.spatial_calibration import SpatialRows
+from evaluators.spatial.calibration import SpatialRows
 from hwnas import plugins
 from hwnas.design import BitsPerCell, Designs, SkipNet, SpatialArray, UniformBits
 from hwnas.errors import DesignError, ProblemError, SpaceError

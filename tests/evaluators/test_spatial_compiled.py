@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluators.mapping_choice import Conventions, Objective
-from evaluators.spatial_costs import spatial_costs
-from evaluators.spatial_rows import Arrays, Costs, Layers
-from evaluators.stays import Stay
-from evaluators.unrolled import RowStationary, Unrolling
+from evaluators.spatial.costs import spatial_costs
+from evaluators.spatial.mapping_choice import Conventions, Objective
+from evaluators.spatial.rows import Arrays, Costs, Layers
+from evaluators.spatial.stays import Stay
+from evaluators.spatial.unrolled import RowStationary, Unrolling
 from tests.evaluators.spatial_rows import arrays_of, layers_of
 
 torch = pytest.importorskip("torch")
@@ -53,7 +53,7 @@ def test_torch_is_numpy(dataflow, objective):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with a C++ compiler")
 def test_compiled_is_numpy(monkeypatch):
-    from evaluators import spatial_compiled
+    from evaluators.spatial import compiled as spatial_compiled
 
     monkeypatch.setattr(spatial_compiled, "BLOCK", 256)
     g, a = pairs(300)

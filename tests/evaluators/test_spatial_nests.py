@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from evaluators.loop_nest import Level, LoopNest
 from evaluators.loop_nest_traffic import Conventions as Counting
 from evaluators.loop_nest_traffic import Halo, traffic
-from evaluators.tilings import POLICIES, Tiling, tilings
-from evaluators.unrolled import Unrolling, room_for
+from evaluators.spatial.tilings import POLICIES, Tiling, tilings
+from evaluators.spatial.unrolled import Unrolling, room_for
 from hwnas.design.mappings import TILINGS
 from tests.evaluators.spatial_rows import arrays_of, layers_of
 

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from evaluators.mapping_choice import Conventions, Objective
-from evaluators.spatial_costs import spatial_costs
-from evaluators.spatial_rows import Costs
-from evaluators.unrolled import RowStationary, Unrolling
+from evaluators.spatial.costs import spatial_costs
+from evaluators.spatial.mapping_choice import Conventions, Objective
+from evaluators.spatial.rows import Costs
+from evaluators.spatial.unrolled import RowStationary, Unrolling
 from tests.evaluators.spatial_rows import arrays_of, layers_of
 
 KC = Unrolling(("K", "C"))

@@ -9,11 +9,11 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from evaluators.mapping_choice import Conventions, Objective
-from evaluators.spatial_costs import spatial_costs
-from evaluators.spatial_rows import Arrays, Costs, Layers
-from evaluators.stays import Stay
-from evaluators.unrolled import Dataflow
+from evaluators.spatial.costs import spatial_costs
+from evaluators.spatial.mapping_choice import Conventions, Objective
+from evaluators.spatial.rows import Arrays, Costs, Layers
+from evaluators.spatial.stays import Stay
+from evaluators.spatial.unrolled import Dataflow
 
 BLOCK: Final = 65_536
 """Pairs at a time: compiled code keeps what is in between in registers, so it may be many."""

@@ -9,16 +9,16 @@ from typing import Any, Final
 import numpy as np
 
 from evaluators.calibrated import Terms
-from evaluators.mapping_choice import Conventions, Objective
 from evaluators.pe import ProcessingElement
 from evaluators.sparsity import Sparsity
-from evaluators.spatial_batch import Kinds, arrays_of, pe_named
-from evaluators.spatial_costs import spatial_costs
-from evaluators.spatial_rows import Arrays, Costs, Layers
-from evaluators.stays import Stay
+from evaluators.spatial.batch import Kinds, arrays_of, pe_named
+from evaluators.spatial.costs import spatial_costs
+from evaluators.spatial.mapping_choice import Conventions, Objective
+from evaluators.spatial.rows import Arrays, Costs, Layers
+from evaluators.spatial.stays import Stay
+from evaluators.spatial.tilings import POLICIES
+from evaluators.spatial.unrolled import Dataflow, dataflow_of
 from evaluators.technology import Technology
-from evaluators.tilings import POLICIES
-from evaluators.unrolled import Dataflow, dataflow_of
 from hwnas.arrays import Floats, Ints, Values
 
 _BLOCK: Final = 4096
@@ -43,7 +43,7 @@ class Model:
         zeros: What zeros among the weights are good for.
         double_buffered: Half of each scratchpad is filled while the other half works.
         accumulator_bits: Bits of every partial sum; ``None`` for what each layer needs.
-        compiled: Large batches are costed by compiled code (`evaluators.spatial_compiled`).
+        compiled: Large batches are costed by compiled code (`evaluators.spatial.compiled`).
         terms: What silicon does otherwise; mappings are chosen without.
     """
 
@@ -161,7 +161,7 @@ def costs_of_pairs(
     """What pairs of layer and accelerator cost, ``(u,)`` each; times in cycles.
 
     Cycles and energies are calibrated, times are not: see `Model.overlap` and
-    `evaluators.spatial_sums.Speeds`.
+    `evaluators.spatial.sums.Speeds`.
 
     Args:
         model: How they are costed.
@@ -229,7 +229,7 @@ def _cost(
     for rows in _blocks(pairs.rows, len(pairs.rows) if compiled else _BLOCK):
         g, a = pick(pairs.layers, pairs.kind[rows]), pick(pairs.arrays, pairs.array[rows])
         if compiled:
-            from evaluators.spatial_compiled import compiled_costs
+            from evaluators.spatial.compiled import compiled_costs
 
             found = compiled_costs(g, a, pairs.dataflow, stays=every, **options)
         else:

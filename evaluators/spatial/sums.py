@@ -10,11 +10,11 @@ import numpy as np
 
 from evaluators.arithmetic import Widest
 from evaluators.dataflows import Gemms
-from evaluators.mapping_choice import Objective
 from evaluators.pe import FixedWidth, ProcessingElement
-from evaluators.spatial_batch import Kinds, memory_area, memory_leakage, numbers_of
-from evaluators.spatial_rows import Costs
-from evaluators.spatial_totals import (
+from evaluators.spatial.batch import Kinds, memory_area, memory_leakage, numbers_of
+from evaluators.spatial.mapping_choice import Objective
+from evaluators.spatial.rows import Costs
+from evaluators.spatial.totals import (
     Accelerators,
     Model,
     Networks,
@@ -24,7 +24,7 @@ from evaluators.spatial_totals import (
     pairs_of,
     pick,
 )
-from evaluators.unrolled import Dataflow
+from evaluators.spatial.unrolled import Dataflow
 from hwnas.arrays import Bools, Floats, Ints, Values
 from hwnas.design import LayerTable
 from hwnas.space import unique

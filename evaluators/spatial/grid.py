@@ -9,9 +9,9 @@ import numpy as np
 
 from evaluators.arithmetic import Widest
 from evaluators.layer_cache import LayerCache
-from evaluators.spatial_batch import Kinds, memory_area, memory_leakage, numbers_of
-from evaluators.spatial_sums import ENERGIES, Speeds, alike, blended, kinds_of
-from evaluators.spatial_totals import Accelerators, Model, accelerators_of, costs_of_pairs, flows_of
+from evaluators.spatial.batch import Kinds, memory_area, memory_leakage, numbers_of
+from evaluators.spatial.sums import ENERGIES, Speeds, alike, blended, kinds_of
+from evaluators.spatial.totals import Accelerators, Model, accelerators_of, costs_of_pairs, flows_of
 from hwnas.arrays import Bools, Floats, Ints
 from hwnas.design import Designs
 from hwnas.evaluation.grid import Grid

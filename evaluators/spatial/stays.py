@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from evaluators.spatial_rows import Array, Layers
-from evaluators.tilings import Library, Tiling
-from evaluators.unrolled import Unrolled, product
+from evaluators.spatial.rows import Array, Layers
+from evaluators.spatial.tilings import Library, Tiling
+from evaluators.spatial.unrolled import Unrolled, product
 
 OPERANDS: Final = ("filters", "inputs", "outputs")
 NEVER: Final = 1e150

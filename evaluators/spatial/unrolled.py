@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from evaluators.spatial_rows import Array, Arrays, Layers
-from evaluators.tilings import Library, Loops
+from evaluators.spatial.rows import Array, Arrays, Layers
+from evaluators.spatial.tilings import Library, Loops
 from hwnas.design.spatial_array import LOOPS, unrolled
 
 

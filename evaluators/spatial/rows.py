@@ -156,7 +156,7 @@ class Costs(NamedTuple):
         energy_noc: Between scratchpads and array, J.
         energy_sram: Scratchpads, J.
         energy_dram: DRAM, J.
-        energy_leakage: Leakage over the latency, J; 0 until `evaluators.spatial_sums` adds it.
+        energy_leakage: Leakage over the latency, J; 0 until `evaluators.spatial.sums` adds it.
         power: Energy / latency, W; dynamic until then.
         lacks_ifmap: B by which the smallest tile exceeds the input scratchpad, 0 if it fits.
         lacks_filter: Likewise for the weight scratchpad.

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
-from evaluators.spatial_rows import Array, Arrays, Layers
-from evaluators.stays import NEVER, OPERANDS, ROLES, OnChip, Stay
-from evaluators.tilings import Library, Tiling
-from evaluators.unrolled import Unrolled
+from evaluators.spatial.rows import Array, Arrays, Layers
+from evaluators.spatial.stays import NEVER, OPERANDS, ROLES, OnChip, Stay
+from evaluators.spatial.tilings import Library, Tiling
+from evaluators.spatial.unrolled import Unrolled
 
 _BYTE: Final = 8.0
 _REAL: Final = 1e100

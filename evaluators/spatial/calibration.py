@@ -9,7 +9,6 @@ import numpy as np
 
 from evaluators import technology as technologies
 from evaluators.calibrated import CONSTANTS
-from evaluators.mapping_choice import Conventions, Objective
 from evaluators.measured_layers import (
     LAYER_COLUMNS,
     SCRATCHPAD_COLUMNS,
@@ -18,8 +17,9 @@ from evaluators.measured_layers import (
     predicted,
 )
 from evaluators.sparsity import Sparsity
-from evaluators.spatial_sums import Batch, costs_of_rows
-from evaluators.spatial_totals import Model
+from evaluators.spatial.mapping_choice import Conventions, Objective
+from evaluators.spatial.sums import Batch, costs_of_rows
+from evaluators.spatial.totals import Model
 from hwnas.arrays import Floats
 from hwnas.errors import ProblemError
 from hwnas.evaluation.calibration import Calibratable, Calibration, Column, Rows

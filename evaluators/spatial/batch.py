@@ -12,7 +12,7 @@ from evaluators.arithmetic import Widest, energy_per_mac
 from evaluators.dataflows import SCRATCHPADS, Gemms
 from evaluators.pe import PES, ProcessingElement
 from evaluators.sparsity import Sparsity
-from evaluators.spatial_rows import Arrays, Layers
+from evaluators.spatial.rows import Arrays, Layers
 from evaluators.technology import Technology
 from hwnas.arrays import Floats, Ints, Values
 from hwnas.design import LayerTable

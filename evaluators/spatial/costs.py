@@ -2,9 +2,8 @@
 
 Counting follows ZigZag (Mei et al., IEEE TC 2021): an operand moves between two levels as often as
 the loops outside change it; loops innermost that it does not depend on keep it where it is. The
-family of mappings is the product of `evaluators.tilings` (off chip) and `evaluators.stays` (on
-chip): one more axis, over which the best is taken per layer, as Marvel separates the two
-(Chatarasi et al., arXiv 2002.07752).
+family of mappings is the product of `tilings` (off chip) and `stays` (on chip): one more axis, over
+which the best is taken per layer, as Marvel separates the two (Chatarasi et al., arXiv 2002.07752).
 
 Everything broadcasts: layers ``(L, 1)`` (or ``(L, n)``) against accelerators ``(n,)``; float64.
 ``xp`` is numpy or torch, so that large batches may be compiled.
@@ -14,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from evaluators.mapping_choice import (
+from evaluators.spatial.mapping_choice import (
     Chosen,
     Conventions,
     Objective,
@@ -23,10 +22,10 @@ from evaluators.mapping_choice import (
     best,
     blend,
 )
-from evaluators.spatial_rows import Array, Arrays, Costs, Layers
-from evaluators.stays import Moved, OnChip, Rates, Stay, Words, rooms
-from evaluators.tilings import POLICIES, Library, Tiling, tilings
-from evaluators.unrolled import Dataflow, Unrolled, product, room_for
+from evaluators.spatial.rows import Array, Arrays, Costs, Layers
+from evaluators.spatial.stays import Moved, OnChip, Rates, Stay, Words, rooms
+from evaluators.spatial.tilings import POLICIES, Library, Tiling, tilings
+from evaluators.spatial.unrolled import Dataflow, Unrolled, product, room_for
 
 _BYTE: Final = 8.0
 

@@ -4,9 +4,8 @@ What is assumed, so that nobody has to guess:
 
 * Layers run one after the other, from DRAM to DRAM; nothing stays on chip between them.
 * Each layer is mapped best of a small family: which operand stays in the scratchpads, in which
-  order tiles are walked (`evaluators.tilings`), and which operand stays in the register files
-  (`evaluators.stays`). The choice is made for dynamic energy, latency or their product, or by
-  ``map`` genes.
+  order tiles are walked (module `tilings`), and which operand stays in the register files (module
+  `stays`). The choice is made for dynamic energy, latency or their product, or by ``map`` genes.
 * Half of each scratchpad works while the other half is filled. Registers are filled while the
   array computes, as far as the scratchpads' ports keep up.
 * Elements are built for the network's widest operands; what narrower ones save depends on the kind
@@ -32,14 +31,14 @@ import numpy as np
 from evaluators import technology as technologies
 from evaluators.calibrated import Terms
 from evaluators.layer_keys import multisets
-from evaluators.mapping_choice import Conventions, Objective
 from evaluators.sparsity import SPARSITIES
-from evaluators.spatial_batch import numbers_of
-from evaluators.spatial_calibration import SpatialRows
-from evaluators.spatial_grid import SpatialGrid
-from evaluators.spatial_rows import Costs
-from evaluators.spatial_sums import PARTS, Batch, Sums, costs_of_rows, sums_of
-from evaluators.spatial_totals import Model
+from evaluators.spatial.batch import numbers_of
+from evaluators.spatial.calibration import SpatialRows
+from evaluators.spatial.grid import SpatialGrid
+from evaluators.spatial.mapping_choice import Conventions, Objective
+from evaluators.spatial.rows import Costs
+from evaluators.spatial.sums import PARTS, Batch, Sums, costs_of_rows, sums_of
+from evaluators.spatial.totals import Model
 from hwnas.arrays import Floats
 from hwnas.design import Design, Designs
 from hwnas.errors import ProblemError
