@@ -65,20 +65,18 @@ _MANY: Final = 64
 """From this many designs of one network on, its layers are laid against accelerators as a grid."""
 _ENERGIES: Final = ("mac", "sram", "dram", "leakage")
 _AREAS: Final = ("array", *SCRATCHPADS)
+_LACKS: Final = tuple(f"lacks_{operand}" for operand in OPERANDS)
 _SUMMED: Final = (
     "macs", "cycles", "compute_time", "dram_time", "latency", "dram_bytes",
     *(f"energy_{part}" for part in _ENERGIES),
-    *(f"lacks_{operand}" for operand in OPERANDS),
+    *_LACKS,
 )  # fmt: skip
 
 
-def _note(lacks: int) -> str:
-    small = [name for bit, name in enumerate(SCRATCHPADS) if lacks >> bit & 1]
-    return f"{', '.join(small)} too small: half of it must hold one array load" if small else ""
-
-
-_NOTES: Final = np.array([_note(lacks) for lacks in range(2 ** len(OPERANDS))], dtype=object)
-"""What is too small, by the bits of a number, one per scratchpad."""
+def _note(lacks: dict[str, float]) -> str:
+    small = {name: missing for name, missing in lacks.items() if missing > 0}
+    missing = ", ".join(f"{np.ceil(amount):.0f}" for amount in small.values())
+    return f"{', '.join(small)} too small by {missing} B: half of it must hold one array load"
 
 
 def _blocks(flows: Ints, network: Ints, lengths: Ints) -> Iterator[tuple[Ints, bool]]:
@@ -212,13 +210,15 @@ class Systolic(Evaluator):
             "utilization": total["macs"] / np.maximum(total["cycles"] * total["pes"], 1.0),
             "peak_power": total["power"] + total["leakage"],
         }
-        lacks = np.zeros(len(designs), dtype=np.int64)
-        for bit, name in enumerate(OPERANDS):
-            lacks |= (total[f"lacks_{name}"] > 0).astype(np.int64) << bit
+        lacks = {pad: total[f"lacks_{x}"] for pad, x in zip(SCRATCHPADS, OPERANDS, strict=True)}
+        unfit = np.any([column > 0 for column in lacks.values()], axis=0)
         for column in columns.values():
-            column[lacks > 0] = np.nan
-        reason = np.where(lacks > 0, int(Reason.INFEASIBLE), int(Reason.NONE))
-        return Measurements.of(self.metrics, columns, reason=reason, notes=_NOTES[lacks].tolist())
+            column[unfit] = np.nan
+        reason = np.where(unfit, int(Reason.INFEASIBLE), int(Reason.NONE))
+        notes = [""] * len(designs)
+        for row in np.flatnonzero(unfit):
+            notes[row] = _note({pad: float(column[row]) for pad, column in lacks.items()})
+        return Measurements.of(self.metrics, columns, reason=reason, notes=notes)
 
     def fingerprints(self, designs: Designs) -> list[bytes]:
         """Which layers a network has, in whatever order; see `Evaluator.fingerprints`."""
@@ -327,7 +327,9 @@ class Systolic(Evaluator):
             if self.terms is not None:
                 part = adjusted(part, arrays.clock[block], self.terms)
             for name, column in total.items():
-                column[block] = _sum(getattr(part, name))
+                values = getattr(part, name)
+                worst = name in _LACKS
+                column[block] = values.max(axis=0) if worst else _sum(values)
             power[block] = part.dynamic_power.max(axis=0)
         total["power"] = power
         scale = 1.0 if self.terms is None else self.terms.energy_leakage

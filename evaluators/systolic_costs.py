@@ -49,7 +49,8 @@ class LayerCosts:
         energy_sram: Accesses of the array, filling and draining, J.
         energy_dram: DRAM traffic, J.
         energy_leakage: Leakage of array and scratchpads over the latency, J.
-        lacks_ifmap: 1 where half the input scratchpad cannot hold one array load, else 0.
+        lacks_ifmap: B by which the input scratchpad is too small for its half to hold one array
+            load; 0 if it is not.
         lacks_filter: Likewise for the weight scratchpad.
         lacks_ofmap: Likewise for the output scratchpad.
     """
@@ -189,10 +190,16 @@ def cost_of(g: Work, a: Arrays, dataflow: str, costs: Technology, overlap: float
         energy_sram=sram,
         energy_dram=traffic * (_BYTE * costs.dram_energy),
         energy_leakage=latency * a.leakage,
-        lacks_ifmap=(gemm.ifmap_load > a.ifmap_bits).astype(np.float64),
-        lacks_filter=(gemm.filter_load > a.filter_bits).astype(np.float64),
-        lacks_ofmap=(gemm.ofmap_load > a.ofmap_bits).astype(np.float64),
+        lacks_ifmap=_lacking(gemm.ifmap_load, a.ifmap_bits),
+        lacks_filter=_lacking(gemm.filter_load, a.filter_bits),
+        lacks_ofmap=_lacking(gemm.ofmap_load, a.ofmap_bits),
     )
+
+
+def _lacking(load: Floats, half: Floats) -> Floats:
+    """Bytes that are missing of a scratchpad whose half has to hold a load of so many bits."""
+    missing: Floats = np.maximum(load - half, 0.0) * (2.0 / _BYTE)
+    return missing
 
 
 def layer_costs(

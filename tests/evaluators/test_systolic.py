@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -254,11 +255,11 @@ def test_scratchpads_that_cannot_feed_the_array_are_infeasible() -> None:
     notes = []
     for i in range(len(designs)):
         rows = (table.design == i) & table.has_weights
-        small = [
-            name for name, bits in lacking.items() if bits[rows].max() > array[name][i] * 8 / 2
-        ]
-        notes.append(", ".join(small))
-    assert [note.partition(" too small")[0] for note in found.notes] == notes
+        need = {name: bits[rows].max() / 8 * 2 for name, bits in lacking.items()}
+        small = {name: b - array[name][i] for name, b in need.items() if b > array[name][i]}
+        missing = ", ".join(str(math.ceil(amount)) for amount in small.values())
+        notes.append(f"{', '.join(small)} too small by {missing} B" if small else "")
+    assert [note.partition(":")[0] for note in found.notes] == notes
     assert len(set(notes)) > 4
     np.testing.assert_array_equal(found.feasible, [not note for note in notes])
     np.testing.assert_array_equal(found.reason == Reason.INFEASIBLE, ~found.feasible)
