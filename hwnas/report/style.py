@@ -27,7 +27,8 @@ dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr));
 dl div { background: var(--card); border-radius: 6px; padding: .5rem .8rem; }
 dt { color: var(--soft); font-size: .85rem; }
 dd { margin: 0; font-size: 1.1rem; }
-dl.small { grid-template-columns: repeat(auto-fill, minmax(105px, max-content)); gap: .4rem; }
+dl.small { grid-template-columns: repeat(auto-fill, minmax(135px, auto)); gap: .4rem; }
+dl.small dt { overflow-wrap: anywhere; }
 .small div { padding: .2rem .6rem; }
 .small dd { font-size: .95rem; }
 figure { margin: 0 0 1rem; min-width: 0; }
