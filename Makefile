@@ -3,13 +3,23 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test lint setup clean
+# The half of the tests that is about cost models, predictors and designs.
+MODELS := tests/evaluators tests/predictors tests/design tests/exact tests/test_conformance.py
+
+.PHONY: quickstart test test-models test-rest lint setup clean
 
 quickstart: $(VENV)/.ready
 	$(BIN)/hwnas run studies/quickstart.yaml
 
+# Two halves side by side, each one process: most tests keep one core busy.
 test: $(VENV)/.ready lint
-	$(BIN)/pytest
+	$(MAKE) --jobs 2 --keep-going --output-sync=target test-models test-rest
+
+test-models: $(VENV)/.ready
+	$(BIN)/pytest $(MODELS)
+
+test-rest: $(VENV)/.ready
+	$(BIN)/pytest $(addprefix --ignore=,$(MODELS))
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
