@@ -57,6 +57,30 @@ class Dataset:
         """Height and width of an image, pixels."""
         return int(self.train_images.shape[2])
 
+    def check(self, channels: int, image: int, classes: int) -> None:
+        """Refuses networks of other images or classes.
+
+        Args:
+            channels: Channels of the networks' images.
+            image: Their height and width, pixels.
+            classes: Number of classes that the networks tell apart.
+
+        Raises:
+            ProblemError: They do not fit.
+        """
+        wanted, given = (self.channels, self.image, self.classes), (channels, image, classes)
+        if wanted != given:
+            raise ProblemError(
+                f"the networks do not fit the data set {self.name!r}",
+                rule=f"{self.name}: " + _shape(*wanted),
+                given="networks: " + _shape(*given),
+                cure="give the network family channels={}, image={}, classes={}".format(*wanted),
+            )
+
+
+def _shape(channels: int, image: int, classes: int) -> str:
+    return f"{channels} channel(s) of {image} x {image} pixels, {classes} classes"
+
 
 def distorted(images: Images, shift: int, noise: float, rng: np.random.Generator) -> Images:
     """Shifts every image by whole pixels, fills up with 0, adds Gaussian noise, clips to 0 and 1.

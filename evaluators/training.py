@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
@@ -20,6 +19,7 @@ from torch.nn import functional
 from evaluators import datasets
 from evaluators.datasets import Dataset, Images
 from evaluators.quantized_module import QuantizedNetwork
+from evaluators.torch_threads import one_thread
 from hwnas.arrays import Ints
 from hwnas.design.designs import Design, Designs
 from hwnas.design.graph import Graph
@@ -124,7 +124,7 @@ class Training(PerDesign):
         dataset = self._check(design.graph, fidelity)
         seed = design.seed_for("net", "quant", stream="training")
         epochs = max(1, round(self.epochs * fidelity))
-        with _one_thread():
+        with one_thread():
             network = QuantizedNetwork(design.graph, torch.Generator().manual_seed(seed))
             chance = math.log(dataset.classes)
             patience = max(_WARM_UP, _PATIENCE * epochs)
@@ -175,20 +175,8 @@ class Training(PerDesign):
                 given=f"{fidelity:g}",
             )
         dataset = datasets.load(self.dataset)
-        wanted = (dataset.channels, dataset.image, dataset.classes)
-        given = (graph.channels, graph.image, graph.classes)
-        if wanted != given:
-            raise ProblemError(
-                f"the networks do not fit the data set {dataset.name!r}",
-                rule=f"{dataset.name}: " + _shape(*wanted),
-                given="networks: " + _shape(*given),
-                cure="give the network family channels={}, image={}, classes={}".format(*wanted),
-            )
+        dataset.check(graph.channels, graph.image, graph.classes)
         return dataset
-
-
-def _shape(channels: int, image: int, classes: int) -> str:
-    return f"{channels} channel(s) of {image} x {image} pixels, {classes} classes"
 
 
 _Number = TypeVar("_Number", int, float)
@@ -218,13 +206,3 @@ def _error(network: QuantizedNetwork, dataset: Dataset) -> float:
         for x, y in _batches(dataset.test_images, dataset.test_labels, _TEST_BATCH):
             wrong += int((network(x).argmax(1) != y).sum())
     return wrong / len(dataset.test_labels)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -50,11 +50,16 @@ SPATIAL = (
     ).space()
 )
 """For evaluators of spatial arrays."""
-SPACE_OF = {"training": SMALL, "spatial": SPATIAL}
+SPACE_OF = {"training": SMALL, "zero_cost": SMALL, "spatial": SPATIAL}
 
-NEEDS = {"training": "torch", "gp": "torch", "boosted_trees": "xgboost"}
+NEEDS = {"training": "torch", "zero_cost": "torch", "gp": "torch", "boosted_trees": "xgboost"}
 OPTIONS = {
     "training": {"epochs": 1},
+    "zero_cost": {
+        "metric": ("synflow", "snip", "grad_norm", "jacob_cov", "naswot"),
+        "batch": 4,
+        "data": "digits",
+    },
     "random_forest": {"n_estimators": 10},
     "gaussian_process": {"n_restarts": 0},
     "saturating_curve": {"column": 0},
