@@ -68,7 +68,7 @@ OPTIONS = {
     "gp": {"startup": 100},
     "tpe": {"startup": 33},
 }
-FEW_ROWS = {"training": 2}
+FEW_ROWS = {"training": 2, "zero_cost": 2}
 
 SPACES = {
     "skipnet": SkipNet(),

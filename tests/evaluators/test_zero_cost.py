@@ -14,9 +14,8 @@ from evaluators.zero_cost_metrics import PROXIES  # noqa: E402
 from hwnas import BitsPerCell, Designs, SkipNet, SystolicArray, plugins  # noqa: E402
 from hwnas.design import FixedNetwork, NASBench201  # noqa: E402
 from hwnas.errors import DesignError, ProblemError  # noqa: E402
-from hwnas.evaluation import Expense, Infeasible, Parallel  # noqa: E402
+from hwnas.evaluation import Expense, Infeasible  # noqa: E402
 from hwnas.metrics import Goal, Reason  # noqa: E402
-from hwnas.testing import EvaluatorSubject, evaluator_checks  # noqa: E402
 
 TINY = NASBench201(image=8, channels=1, cells_per_stage=1, stem_channels=4)
 SPACE = TINY.space() + SystolicArray(rows=(4, 8), columns=(4,)).space()
@@ -30,14 +29,6 @@ def drawn(n, space=SPACE, seed=0, study=0):
 
 def cell(*codes, family=TINY):
     return Designs(family.space(), np.array([codes]))[0]
-
-
-SUBJECT = EvaluatorSubject(ZeroCost(metric=ALL, batch=4), SPACE, 3)
-
-
-@pytest.mark.parametrize("check", evaluator_checks(), ids=str)
-def test_conformance_on_nas_bench_201(check):
-    check(SUBJECT)
 
 
 def test_it_is_a_plug_in():
@@ -65,16 +56,6 @@ def test_the_study_draws_weights_and_images():
         same, again, other = (answer[name][ok] for answer in answers)
         assert np.array_equal(same, again)
         assert not np.isclose(same, other).any()
-
-
-def test_processes_answer_alike():
-    designs, evaluator = drawn(3), ZeroCost(metric=("synflow", "grad_norm"), batch=4)
-    parallel = Parallel(evaluator, 2)
-    try:
-        for name, column in parallel.evaluate(designs).columns.items():
-            assert np.array_equal(column, evaluator.evaluate(designs)[name])
-    finally:
-        parallel.close()
 
 
 def test_bits_change_nothing():
@@ -142,12 +123,22 @@ def test_expense_is_an_option():
     assert ZeroCost(expense="free").expense is Expense.FREE
 
 
-def test_it_ranks_as_the_published_accuracies_do(shared):
-    import pandas as pd
+# Operators of the edges and the published value of synflow on CIFAR-10 (its natural logarithm) of
+# networks 2486, 7858, 10665, 3241, 884, 13188, 9597 and 15190: NAS-Bench-Suite-Zero (Krishnakumar
+# et al., NeurIPS 2022). First weights there are those of other draws.
+PUBLISHED = [
+    ((4, 4, 1, 0, 4, 0), 14.76),
+    ((1, 2, 1, 2, 4, 0), 36.12),
+    ((0, 3, 4, 1, 3, 4), 49.07),
+    ((4, 4, 4, 3, 2, 4), 54.36),
+    ((0, 2, 4, 1, 2, 3), 64.21),
+    ((4, 2, 1, 3, 2, 3), 72.49),
+    ((1, 0, 3, 3, 3, 3), 82.74),
+    ((3, 1, 3, 2, 3, 2), 100.51),
+]
 
-    family = NASBench201()
-    table = pd.read_parquet(shared / "data" / "nb201.parquet").sample(24, random_state=3)
-    genes = [f"op_e{name.removeprefix('net.e')}" for name in family.space().names]
-    designs = Designs(family.space(), table[genes].to_numpy(np.int64))
-    flow = ZeroCost(metric="synflow").evaluate(designs)["synflow"]
-    assert spearmanr(flow, table["acc200_c10_test"]).statistic > 0.4
+
+def test_synflow_orders_networks_as_published():
+    genomes = np.array([codes for codes, _ in PUBLISHED])
+    answer = ZeroCost().evaluate(Designs(NASBench201().space(), genomes))
+    assert spearmanr(answer["synflow"], [value for _, value in PUBLISHED]).statistic > 0.95
