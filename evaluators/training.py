@@ -13,10 +13,13 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from pydantic import InstanceOf
+from pydantic.json_schema import SkipJsonSchema
 from torch import Tensor
 from torch.nn import functional
 
 from evaluators import datasets
+from evaluators.dataset_files import DataFiles
 from evaluators.datasets import Dataset, Images
 from evaluators.quantized_module import QuantizedNetwork
 from evaluators.torch_threads import one_thread
@@ -33,6 +36,8 @@ _PATIENCE = 0.5
 _WARM_UP = 2
 """... but never in the first epochs, in which small networks of 2 bits do not leave chance."""
 _TEST_BATCH = 400
+_BUILT_IN = "digits"
+"""The data set that never changes: it need not be read before it is trained on."""
 
 
 class Training(PerDesign):
@@ -46,8 +51,9 @@ class Training(PerDesign):
     At fidelity 0.5 the whole cycle takes half the epochs, and at least one.
 
     Args:
-        dataset: A name in `evaluators.datasets.DATASETS`; the networks must fit its images and
-            classes.
+        dataset: ``digits``, ``fashion_mnist``, ``cifar10`` or another name under the entry points
+            ``hwnas.datasets``; the person's own files (``{path: FOLDER}``, see `DataFiles`); in
+            Python also a `Dataset`. The networks must fit its images and classes.
         epochs: Passes over the training images.
         batch_size: Images per step (at most all of them); an incomplete batch is left out.
         learning_rate: The peak of the cycle.
@@ -56,7 +62,8 @@ class Training(PerDesign):
             1, e.g. ``[0.125]`` for one epoch of eight. Grey-box search uses cheap ones.
 
     Raises:
-        ProblemError: An option is out of range or names no data set.
+        ProblemError: An option is out of range or names no data set, or the data set is not on
+            the machine or not in order: all but ``digits`` are read at once.
 
     Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019; Smith and
     Topin, "Super-Convergence", arXiv 1708.07120 (one cycle). The defaults were tuned on random
@@ -72,14 +79,14 @@ class Training(PerDesign):
     def __init__(
         self,
         *,
-        dataset: str = "digits",
+        dataset: str | DataFiles | SkipJsonSchema[InstanceOf[Dataset]] = "digits",
         epochs: int = 8,
         batch_size: int = 100,
         learning_rate: float = 0.04,
         weight_decay: float = 1e-4,
         fidelities: tuple[float, ...] = (0.5,),
     ) -> None:
-        self.dataset = datasets.known(dataset)
+        self.dataset = datasets.known(dataset) if isinstance(dataset, str) else dataset
         self.epochs = _checked("epochs", epochs, least=1)
         # Batch normalisation needs two images to normalise over.
         self.batch_size = _checked("batch_size", batch_size, least=2)
@@ -95,7 +102,7 @@ class Training(PerDesign):
                 )
         self.fidelities = (*sorted(set(fidelities)), 1.0)
         self.version = (
-            f"1 {dataset} epochs={epochs} batch_size={batch_size} "
+            f"1 {_label(self.dataset)} epochs={epochs} batch_size={batch_size} "
             f"learning_rate={learning_rate:g} weight_decay={weight_decay:g}"
         )
 
@@ -177,6 +184,14 @@ class Training(PerDesign):
         dataset = datasets.load(self.dataset)
         dataset.check(graph.channels, graph.image, graph.classes)
         return dataset
+
+
+def _label(source: str | DataFiles | Dataset) -> str:
+    """What a version says of a data set: its name, and a digest of all that may change."""
+    if source == _BUILT_IN:
+        return _BUILT_IN
+    dataset = datasets.load(source)
+    return f"{dataset.name}-{dataset.digest}"
 
 
 _Number = TypeVar("_Number", int, float)

@@ -2,8 +2,8 @@
 
 Groups: ``hwnas.spaces``, ``hwnas.evaluators``, ``hwnas.predictors``, ``hwnas.searchers``,
 ``hwnas.exports``, ``hwnas.second_opinions``, ``hwnas.calibrations`` (templates to calibrate; see
-`hwnas.evaluation.calibration`); and ``hwnas.tables``, what cost models take their numbers from (see
-`hwnas.tables`).
+`hwnas.evaluation.calibration`), ``hwnas.datasets`` (functions that return images and labels to
+train on); and ``hwnas.tables``, what cost models take their numbers from (see `hwnas.tables`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ GROUPS: Final = (
     "hwnas.exports",
     "hwnas.calibrations",
     "hwnas.second_opinions",
+    "hwnas.datasets",
     "hwnas.tables",
 )
 
@@ -35,6 +36,7 @@ _EXTRA_OF_MODULE: Final = {
     "optuna_dashboard": "dashboard",
     "pyarrow": "table",
     "onnx": "onnx",
+    "PIL": "images",
 }
 
 

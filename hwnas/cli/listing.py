@@ -31,7 +31,7 @@ def list_plugins(kind: str | None, *, as_json: bool) -> None:
 
     Args:
         kind: ``spaces``, ``evaluators``, ``predictors``, ``searchers``, ``exports``,
-            ``calibrations`` or ``tables``; all of them if left out.
+            ``calibrations``, ``datasets`` or ``tables``; all of them if left out.
         as_json: As JSON, numbers at rest with their units.
 
     Raises:

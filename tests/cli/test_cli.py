@@ -234,7 +234,7 @@ def test_list_validate_schema_check(hwnas, study_file):
     listed = json.loads(hwnas("list", "--json").out)
     assert set(listed) == {
         "spaces", "evaluators", "predictors", "searchers", "exports", "second_opinions",
-        "calibrations", "tables",
+        "calibrations", "datasets", "tables",
     }  # fmt: skip
     assert listed["searchers"]["nsga2"].startswith("Constrained NSGA-II")
     assert listed["tables"]["hbm2"]["figures"]["DRAM"]["unit"] == "J/bit"

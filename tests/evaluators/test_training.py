@@ -16,9 +16,10 @@ from evaluators import datasets, training  # noqa: E402
 from evaluators.training import Training  # noqa: E402
 from hwnas import BitsPerCell, SkipNet, SystolicArray, plugins  # noqa: E402
 from hwnas.design.designs import Designs  # noqa: E402
-from hwnas.errors import DesignError, HwnasError, ProblemError  # noqa: E402
+from hwnas.errors import DesignError, HwnasError, ProblemError, StudyFileError  # noqa: E402
 from hwnas.evaluation import Infeasible, Parallel  # noqa: E402
 from hwnas.metrics import Reason  # noqa: E402
+from hwnas.studyfile import load  # noqa: E402
 from hwnas.testing.elsewhere import elsewhere, global_random_state_untouched  # noqa: E402
 
 SMALL = SkipNet(cells=(1, 2), layers_per_cell=(2, 3), widths=(1, 2), skip_channels=(0, 4))
@@ -306,3 +307,84 @@ def test_lower_fidelities_are_those_that_are_asked_for():
     for share in (0.0, 1.0, float("nan")):
         with pytest.raises(ProblemError, match="lower fidelity"):
             Training(fidelities=(share,))
+
+
+def _tiny(**changes):
+    """A square's place on a 6 x 6 image of two channels is its class."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    images = 0.2 * rng.random((60, 2, 6, 6), dtype=np.float32)
+    for image, label in zip(images, labels, strict=True):
+        image[:, 2 * label : 2 * label + 2] += 0.7
+    return datasets.Dataset.of("tiny", (images, labels), (images[:30], labels[:30]), **changes)
+
+
+TINY_SPACE = SkipNet(image=6, channels=2, classes=3, cells=(1,)).space() + BitsPerCell().space()
+
+
+def test_networks_are_trained_on_arrays_of_ones_own():
+    evaluator = Training(dataset=_tiny(), epochs=6, batch_size=20)
+    designs = drawn(2, space=TINY_SPACE)
+    errors = evaluator.evaluate(designs)["error"]
+    assert errors.min() < 0.2  # chance is 0.67
+    assert Parallel(evaluator, 2).evaluate(designs)["error"].tolist() == errors.tolist()
+
+
+def test_the_version_has_a_digest_of_the_data():
+    versions = {Training(dataset=_tiny(**change)).version for change in ({}, {"shift": 1})}
+    assert len(versions) == 2
+    assert Training(dataset=_tiny()).version in versions
+    assert Training().version.startswith("1 digits epochs=8 ")
+
+
+def test_own_images_of_another_shape_say_what_to_give_the_networks():
+    with pytest.raises(ProblemError, match="do not fit the data set 'tiny'") as caught:
+        Training(dataset=_tiny()).evaluate(drawn(1))
+    assert "channels=2, image=6, classes=3" in caught.value.cure
+
+
+STUDY = """
+name: tiny
+space:
+  - {use: skipnet, image: 6, channels: 2, classes: 3, cells: [1], layers_per_cell: [2]}
+evaluators:
+  - {use: training, epochs: 1, fidelities: [], dataset: {path: tiny.npz, OPTION}}
+  - {use: macs}
+objectives: [error, macs]
+"""
+
+
+def _study(folder, option):
+    tiny = _tiny()
+    arrays = (tiny.train_images, tiny.train_labels, tiny.test_images, tiny.test_labels)
+    names = ("x_train", "y_train", "x_test", "y_test")
+    np.savez(folder / "tiny.npz", **dict(zip(names, arrays, strict=True)))
+    file = folder / "study.yaml"
+    file.write_text(STUDY.replace("OPTION", option))
+    return file
+
+
+def test_a_study_file_names_files_beside_it(tmp_path):
+    plan = load(_study(tmp_path, "subset: 50"))
+    evaluator = plan.problem.evaluators[0]
+    assert evaluator.dataset.path == tmp_path / "tiny.npz"
+    assert f"1 tiny-{datasets.load(evaluator.dataset).digest} epochs=1" in evaluator.version
+    written = plan.resolved["evaluators"][0]["dataset"]
+    assert (written["path"], written["subset"]) == (str(tmp_path / "tiny.npz"), 50)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("subset: 61", "subset = 61"),
+        ("subsets: 1", "subsets"),
+        ("name: digits", "needs a path or a name"),
+        ("classes: 2", "labels out of range"),
+        ("subset: many", "subset"),
+    ],
+)
+def test_mistakes_in_a_study_files_data_set_are_named_with_their_line(tmp_path, option, said):
+    with pytest.raises(StudyFileError) as caught:
+        load(_study(tmp_path, option))
+    assert said in str(caught.value)
+    assert "study.yaml:6:" in str(caught.value)
