@@ -48,7 +48,7 @@ class ZeroCost(PerDesign):
         metric: ``synflow``, ``snip``, ``grad_norm``, ``jacob_cov`` or ``naswot``, or several.
         batch: Images in the minibatch, at least 2.
         data: ``random`` (normally distributed pixels, labels drawn alike) or a name in
-            `evaluators.datasets.DATASETS`, whose training images are drawn from without repetition.
+            the entry points ``hwnas.datasets``, whose training images are drawn from without repetition.
         expense: ``costly`` counts every network against the budget, ``free`` does not: these
             metrics take a good part of a second.
 

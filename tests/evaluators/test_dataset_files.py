@@ -9,6 +9,7 @@ import pickle
 import struct
 import sys
 import tarfile
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
@@ -387,6 +388,20 @@ def test_options_that_cannot_be_are_refused(options):
     with pytest.raises(ProblemError) as caught:
         DataFiles(**options).read()
     assert caught.value.rule
+
+
+def own():
+    """Four squares."""
+    return Dataset.of("own", (X[:4], Y[:4]), (X[:4], Y[:4]))
+
+
+def test_a_package_of_ones_own_names_its_function(monkeypatch):
+    points = [EntryPoint("owned", f"{__name__}:own", "hwnas.datasets")]
+    monkeypatch.setattr("hwnas.plugins.entry_points", lambda group: points)
+    assert datasets.load("owned").digest == own().digest
+    with pytest.raises(ProblemError) as caught:
+        datasets.load("own")
+    assert "'owned'" in caught.value.cure
 
 
 def test_a_folder_of_something_else_lists_what_is_read(tmp_path):

@@ -351,6 +351,7 @@ evaluators:
   - {use: training, epochs: 1, fidelities: [], dataset: {path: tiny.npz, OPTION}}
   - {use: macs}
 objectives: [error, macs]
+budget: 2
 """
 
 
