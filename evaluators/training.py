@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import numpy as np
 import torch
-from pydantic import InstanceOf
+from pydantic import Discriminator, InstanceOf, Tag
 from pydantic.json_schema import SkipJsonSchema
 from torch import Tensor
 from torch.nn import functional
@@ -38,6 +38,18 @@ _WARM_UP = 2
 _TEST_BATCH = 400
 _BUILT_IN = "digits"
 """The data set that never changes: it need not be read before it is trained on."""
+
+
+def _kind(given: object) -> str:
+    return {str: "name", Dataset: "arrays"}.get(type(given), "files")
+
+
+_Data = Annotated[
+    Annotated[str, Tag("name")]
+    | Annotated[DataFiles, Tag("files")]
+    | Annotated[SkipJsonSchema[InstanceOf[Dataset]], Tag("arrays")],
+    Discriminator(_kind),
+]
 
 
 class Training(PerDesign):
@@ -79,7 +91,7 @@ class Training(PerDesign):
     def __init__(
         self,
         *,
-        dataset: str | DataFiles | SkipJsonSchema[InstanceOf[Dataset]] = "digits",
+        dataset: _Data = "digits",
         epochs: int = 8,
         batch_size: int = 100,
         learning_rate: float = 0.04,
@@ -113,8 +125,10 @@ class Training(PerDesign):
             ProblemError: The networks do not fit the data set, or the fidelity is not offered:
                 mistakes of the study, so no row can answer them.
         """
-        if len(designs):
-            self._check(designs[0].graph, fidelity)
+        some = designs
+        if not len(some):  # a study is being checked: any network shows whether they fit
+            some = Designs(designs.space, np.zeros((1, len(designs.space)), dtype=np.int64))
+        self._check(some[0].graph, fidelity)
         yield from super().stream(designs, fidelity)
 
     def measure(self, design: Design, fidelity: float = 1.0) -> Mapping[str, float] | Infeasible:

@@ -389,3 +389,11 @@ def test_mistakes_in_a_study_files_data_set_are_named_with_their_line(tmp_path, 
         load(_study(tmp_path, option))
     assert said in str(caught.value)
     assert "study.yaml:6:" in str(caught.value)
+    assert len(caught.value.problems) == 1
+
+
+def test_a_mismatch_is_said_before_the_study_runs(tmp_path):
+    file = _study(tmp_path, "subset: 50")
+    file.write_text(file.read_text().replace("image: 6", "image: 8"))
+    with pytest.raises(StudyFileError, match="channels=2, image=6, classes=3"):
+        load(file)
