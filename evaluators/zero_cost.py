@@ -47,8 +47,8 @@ class ZeroCost(PerDesign):
     Args:
         metric: ``synflow``, ``snip``, ``grad_norm``, ``jacob_cov`` or ``naswot``, or several.
         batch: Images in the minibatch, at least 2.
-        data: ``random`` (normally distributed pixels, labels drawn alike) or a name in
-            the entry points ``hwnas.datasets``, whose training images are drawn from without repetition.
+        data: ``random`` (normally distributed pixels, labels drawn alike) or a name of the entry
+            points ``hwnas.datasets``, whose training images are drawn from without repetition.
         expense: ``costly`` counts every network against the budget, ``free`` does not: these
             metrics take a good part of a second.
 
