@@ -152,6 +152,7 @@ def imported_by(path):
 
 MODULES_OF = {
     "scikit-learn": ("sklearn",),
+    "pillow": ("PIL",),
     "ruamel.yaml": ("ruamel",),
     "pydantic": ("pydantic", "pydantic_core"),  # which pydantic pins to the one version that fits
     "zigzag-dse": ("zigzag",),
