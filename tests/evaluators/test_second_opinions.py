@@ -218,6 +218,7 @@ def test_zigzag_itself_is_close_to_spatial(dataflow: str, pe: str, tmp_path: Pat
         energy, cycles = design.ratio("energy"), design.ratio("cycles")
         assert energy is not None
         assert cycles is not None
-        # Words of serial elements' ports are longer than what small layers move.
+        # Not settled: serial elements in small networks come out dearer than in ZigZag (1.47, and
+        # 1.19 in a larger one). Words of wide ports explain a little: 1 B a cycle gives 1.40.
         assert 0.8 < energy < (1.6 if pe == "bit_serial" else 1.25)
         assert 0.7 < cycles < 1.6
