@@ -94,7 +94,7 @@ class ZigZag(SecondOpinion):
         "Elements that take several cycles per MAC, or do several in one, are ones of one MAC per "
         "cycle there, at as many times the clock; cycles are ours.",
         "ZigZag counts whole words of a port, rounded down: where ports are wide (serial elements: "
-        "as many bytes per MAC) and a layer moves little, its energy comes out too small.",
+        "as many bytes per MAC) and a layer moves little, its energy can come out too small.",
         "Padding counts and scratchpads are double-buffered on both sides.",
         "Layers without products are in our figures of the study, and not in these sums.",
     )
