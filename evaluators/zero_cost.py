@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from evaluators import datasets
 from evaluators.nas_bench_201_module import NASBench201Network
-from evaluators.quantized_module import QuantizedNetwork
+from evaluators.quantization import QuantizedNetwork
 from evaluators.torch_threads import one_thread
 from evaluators.zero_cost_metrics import PROXIES
 from hwnas.design.designs import Design, Designs

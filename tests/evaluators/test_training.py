@@ -12,8 +12,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from evaluators import datasets, training  # noqa: E402
-from evaluators.training import Training  # noqa: E402
+from evaluators import datasets  # noqa: E402
+from evaluators.training import Training, evaluator, loop  # noqa: E402
 from hwnas import BitsPerCell, SkipNet, SystolicArray, plugins  # noqa: E402
 from hwnas.design.designs import Designs  # noqa: E402
 from hwnas.errors import DesignError, HwnasError, ProblemError, StudyFileError  # noqa: E402
@@ -145,14 +145,14 @@ def test_ten_images_can_be_learnt_by_heart(monkeypatch):
     _ten_images(monkeypatch)
     few = datasets.load("digits")
     losses = []
-    train = Training._train
+    train = evaluator.train
 
     def spied(*arguments):
         for loss in train(*arguments):
             losses.append(loss)
             yield loss
 
-    monkeypatch.setattr(Training, "_train", spied)
+    monkeypatch.setattr(evaluator, "train", spied)
     Training(epochs=60, batch_size=64).measure(with_bits(8)[0])
     assert len(few.train_labels) == 10
     assert len(losses) == 60
@@ -236,12 +236,12 @@ def test_no_global_state_is_left_changed():
 def test_one_thread_computes(monkeypatch):
     seen = []
 
-    class Spy(training.QuantizedNetwork):
+    class Spy(evaluator.QuantizedNetwork):
         def forward(self, images):
             seen.append(torch.get_num_threads())
             return super().forward(images)
 
-    monkeypatch.setattr(training, "QuantizedNetwork", Spy)
+    monkeypatch.setattr(evaluator, "QuantizedNetwork", Spy)
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -255,7 +255,7 @@ def test_test_images_do_not_help_each_other(monkeypatch):
     # Statistics of the batch would let the images of a test batch help each other.
     answers = []
     for size in (10, 400):
-        monkeypatch.setattr(training, "_TEST_BATCH", size)
+        monkeypatch.setattr(loop, "_TEST_BATCH", size)
         answers.append(Training(epochs=1).evaluate(drawn(1))["error"][0])
     assert answers[0] == pytest.approx(answers[1], abs=0.002)
 

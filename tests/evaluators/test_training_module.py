@@ -17,8 +17,8 @@ torch = pytest.importorskip("torch")
 
 from torch.nn import functional  # noqa: E402
 
-from evaluators.quantized_module import (  # noqa: E402
-    QuantizedNetwork,
+from evaluators.quantization.network import QuantizedNetwork  # noqa: E402
+from evaluators.quantization.rounding import (  # noqa: E402
     RoundedActivations,
     RoundedWeights,
     normal_step,

@@ -1,29 +1,23 @@
-"""Test error after really training a network with fake quantisation, in plain torch.
-
-One training takes seconds of one core. Two threads gain nothing on such small networks, and were
-up to 31 times slower when the cores were shared: a training computes with one thread, and
-parallelism comes from processes (`hwnas.evaluation.Parallel`).
-"""
+"""The evaluator that trains every design and answers its test error."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, TypeVar
 
 import numpy as np
 import torch
 from pydantic import Discriminator, InstanceOf, Tag
 from pydantic.json_schema import SkipJsonSchema
-from torch import Tensor
-from torch.nn import functional
 
 from evaluators import datasets
 from evaluators.dataset_files import DataFiles
-from evaluators.datasets import Dataset, Images
-from evaluators.quantized_module import QuantizedNetwork
+from evaluators.datasets import Dataset
+from evaluators.quantization import QuantizedNetwork
 from evaluators.torch_threads import one_thread
-from hwnas.arrays import Ints
+from evaluators.training.loop import Recipe, error_rate, train
 from hwnas.design.designs import Design, Designs
 from hwnas.design.graph import Graph
 from hwnas.errors import ProblemError
@@ -35,7 +29,6 @@ _PATIENCE = 0.5
 """Share of the epochs after which a loss that is not below chance is given up ..."""
 _WARM_UP = 2
 """... but never in the first epochs, in which small networks of 2 bits do not leave chance."""
-_TEST_BATCH = 400
 _BUILT_IN = "digits"
 """The data set that never changes: it need not be read before it is trained on."""
 
@@ -99,11 +92,13 @@ class Training(PerDesign):
         fidelities: tuple[float, ...] = (0.5,),
     ) -> None:
         self.dataset = datasets.known(dataset) if isinstance(dataset, str) else dataset
-        self.epochs = _checked("epochs", epochs, least=1)
-        # Batch normalisation needs two images to normalise over.
-        self.batch_size = _checked("batch_size", batch_size, least=2)
-        self.learning_rate = _checked("learning_rate", learning_rate, least=0, excluded=True)
-        self.weight_decay = _checked("weight_decay", weight_decay, least=0)
+        self.recipe = Recipe(
+            _checked("epochs", epochs, least=1),
+            # Batch normalisation needs two images to normalise over.
+            _checked("batch_size", batch_size, least=2),
+            _checked("learning_rate", learning_rate, least=0, excluded=True),
+            _checked("weight_decay", weight_decay, least=0),
+        )
         for share in fidelities:
             if not 0 < share < 1:
                 raise ProblemError(
@@ -144,49 +139,20 @@ class Training(PerDesign):
         """
         dataset = self._check(design.graph, fidelity)
         seed = design.seed_for("net", "quant", stream="training")
-        epochs = max(1, round(self.epochs * fidelity))
+        epochs = max(1, round(self.recipe.epochs * fidelity))
         with one_thread():
             network = QuantizedNetwork(design.graph, torch.Generator().manual_seed(seed))
             chance = math.log(dataset.classes)
             patience = max(_WARM_UP, _PATIENCE * epochs)
-            for epoch, loss in enumerate(self._train(network, dataset, epochs, seed), start=1):
+            losses = train(network, dataset, replace(self.recipe, epochs=epochs), seed)
+            for epoch, loss in enumerate(losses, start=1):
                 if not math.isfinite(loss) or (epoch > patience and loss >= chance):
                     return Infeasible(
                         f"diverged: mean loss {loss:.4g} in epoch {epoch} of {epochs}, "
                         f"chance is {chance:.4g}",
                         Reason.DIVERGED,
                     )
-            return {"error": _error(network, dataset)}
-
-    def _train(
-        self, network: QuantizedNetwork, dataset: Dataset, epochs: int, seed: int
-    ) -> Iterator[float]:
-        """Trains, and hands out the mean loss of every epoch."""
-        rng = np.random.default_rng(seed)
-        n = len(dataset.train_images)
-        batch = min(self.batch_size, n)
-        steps = n // batch
-        optimiser = torch.optim.AdamW(
-            network.parameters(), self.learning_rate, weight_decay=self.weight_decay, fused=True
-        )
-        cycle = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, self.learning_rate, total_steps=epochs * steps, cycle_momentum=False
-        )
-        network.train()
-        for _ in range(epochs):
-            order = rng.permutation(n)[: steps * batch]
-            shown = datasets.distorted(
-                dataset.train_images[order], dataset.shift, dataset.noise, rng
-            )
-            total = 0.0
-            for x, y in _batches(shown, dataset.train_labels[order], batch):
-                optimiser.zero_grad()
-                loss = functional.cross_entropy(network(x), y)
-                torch.autograd.backward(loss)
-                optimiser.step()
-                cycle.step()
-                total += loss.item()
-            yield total / steps
+            return {"error": error_rate(network, dataset)}
 
     def _check(self, graph: Graph, fidelity: float) -> Dataset:
         if fidelity not in self.fidelities:
@@ -219,19 +185,3 @@ def _checked(option: str, given: _Number, *, least: float, excluded: bool = Fals
             given=repr(given),
         )
     return given
-
-
-def _batches(images: Images, labels: Ints, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    for start in range(0, len(labels), size):
-        rows = slice(start, start + size)
-        yield torch.tensor(images[rows]), torch.tensor(labels[rows])
-
-
-def _error(network: QuantizedNetwork, dataset: Dataset) -> float:
-    """The share of test images whose class does not get the highest score."""
-    network.eval()
-    wrong = 0
-    with torch.inference_mode():
-        for x, y in _batches(dataset.test_images, dataset.test_labels, _TEST_BATCH):
-            wrong += int((network(x).argmax(1) != y).sum())
-    return wrong / len(dataset.test_labels)

@@ -1,0 +1,5 @@
+"""Networks with fake quantisation, in torch."""
+
+from evaluators.quantization.network import QuantizedNetwork
+
+__all__ = ["QuantizedNetwork"]
