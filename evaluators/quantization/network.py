@@ -1,22 +1,42 @@
 """A network as a torch module with fake quantisation: what `training` trains.
 
-One module per `Graph`. Every layer joins its sources, rounds what it joined to its activation
-bits, rounds its weights to its weight bits, computes, and, where the graph says so, normalises
-over the batch and rectifies. How numbers are rounded is in `evaluators.quantization.rounding`.
+One module per `Graph`. Every layer joins its sources and, where the graph says so, normalises and
+activates them; rounds the result to its activation bits; rounds its weights to its weight bits;
+computes; and, where the graph says so, normalises over the batch and activates. A sum or product
+that is a layer of its own has nothing left to compute: it is rounded to the bits of that layer, and
+again by every layer that draws on it. How numbers are rounded is in
+`evaluators.quantization.rounding`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from evaluators.quantization.rounding import EXACT_BITS, NEWEST, RoundedActivations, RoundedWeights
-from hwnas.design.graph import Graph, Join, Layer, Source
+from hwnas.design.graph import Activation, Graph, Join, Layer, Pooling, Source
 from hwnas.design.layers import Operator
 from hwnas.errors import DesignError
 
-_TRAINED = (Operator.CONVOLUTION, Operator.LINEAR, Operator.POOL)
+_WEIGHTED: Final = (Operator.CONVOLUTION, Operator.LINEAR)
+_JOINING: Final = {Operator.ADD: Join.ADD, Operator.ELEMENTWISE: Join.MULTIPLY}
+"""Operators that are nothing but the join of two sources."""
+_TRAINED: Final = (*_WEIGHTED, Operator.POOL, *_JOINING)
+
+_ACTIVATIONS: Final[Mapping[Activation, Callable[[Tensor], Tensor]]] = {
+    Activation.RELU: functional.relu,
+    Activation.RELU6: functional.relu6,
+    Activation.SIGMOID: torch.sigmoid,
+    Activation.HARD_SIGMOID: functional.hardsigmoid,
+    Activation.SILU: functional.silu,
+    Activation.HARD_SWISH: functional.hardswish,
+}
+_AFTER: Final = {**_ACTIVATIONS, Activation.RELU: functional.relu_}
+"""What was just computed belongs to nobody else and can be rectified in place."""
 
 
 class JoinedSources(nn.Module):
@@ -32,22 +52,27 @@ class JoinedSources(nn.Module):
 
     def __init__(self, layer: Layer, channels: list[int]) -> None:
         super().__init__()
-        self.adds = layer.join is Join.ADD
+        self.join = layer.join
         self.layers = [source.layer + 1 for source in layer.sources]
+        self.zeros = [source.zero for source in layer.sources]
         counts = []
         for i, source in enumerate(layer.sources):
             index, count = _gathered(source, channels[source.layer + 1])
             counts.append(count)
             self.register_buffer(f"channels{i}", index, persistent=False)
         self.borrowed = sum(counts[1:])
-        given = counts[0] if self.adds else sum(counts)
-        if given != layer.C or self.borrowed > counts[0] * (1 if self.adds else layer.C):
+        if not _fits(layer, counts):
             raise DesignError(
                 f"layer {layer.name!r} cannot join its sources",
                 rule=f"{layer.C} input channels; no more are added than the first source has",
                 given=f"{layer.join.value} of " + " and ".join(map(str, counts)),
                 cure="correct the network family that made the graph",
             )
+
+    @property
+    def adds(self) -> bool:
+        """Whether further sources are added onto the first."""
+        return self.join is Join.ADD
 
     def forward(self, outputs: list[Tensor]) -> Tensor:
         """Joins.
@@ -58,14 +83,25 @@ class JoinedSources(nn.Module):
         parts = []
         for i, layer in enumerate(self.layers):
             index = getattr(self, f"channels{i}")
-            x = outputs[layer]
+            x = torch.zeros_like(outputs[layer]) if self.zeros[i] else outputs[layer]
             parts.append(x if index is None else x.index_select(1, index))
         if len(parts) == 1:
             return parts[0]
-        if not self.adds:
+        if self.join is Join.CONCATENATE:
             return torch.cat(parts, dim=1)
+        if self.join is Join.MULTIPLY:
+            return parts[0] * parts[1]
         added = parts[1] if len(parts) == 2 else torch.cat(parts[1:], dim=1)
         return parts[0] + functional.pad(added, (0, 0, 0, 0, 0, parts[0].shape[1] - self.borrowed))
+
+
+def _fits(layer: Layer, counts: list[int]) -> bool:
+    """Whether sources of so many channels give a layer what it expects."""
+    if layer.operator in _JOINING or layer.join is Join.MULTIPLY:
+        return counts == [layer.C, layer.C]
+    if layer.join is Join.CONCATENATE:
+        return sum(counts) == layer.C
+    return counts[0] == layer.C >= sum(counts[1:])
 
 
 def _gathered(source: Source, channels: int) -> tuple[Tensor | None, int]:
@@ -75,10 +111,11 @@ def _gathered(source: Source, channels: int) -> tuple[Tensor | None, int]:
 
 
 class Computation(nn.Module):
-    """One layer: join, round, compute, normalise and rectify.
+    """One layer: join, prepare, round, compute, normalise and activate; see `Layer`.
 
     Trainable numbers: the weights of the layer's row in the layer table; besides, twice K where
-    batch normalisation follows, and K (a bias, not rounded) where it does not.
+    batch normalisation follows and else K for a bias, which is not rounded; and twice C where batch
+    normalisation comes before.
 
     Args:
         layer: The layer.
@@ -103,39 +140,55 @@ class Computation(nn.Module):
         self.rounded_weights: nn.Module | None = None
         self.weight: nn.Parameter | None = None
         self.bias: nn.Parameter | None = None
-        self.normalised = nn.BatchNorm2d(layer.K, momentum=NEWEST) if layer.activated else None
+        self.prepared = _normalisation(layer.C) if layer.normalised_before else None
+        self.prepare = _ACTIVATIONS.get(layer.activation_before)
+        self.normalised = _normalisation(layer.K) if layer.normalised else None
+        self.activate = _AFTER.get(layer.activation)
         if layer.activation_bits < EXACT_BITS:
             self.rounded = RoundedActivations(layer.activation_bits, signed=signed)
-        if layer.operator is Operator.POOL:
+        if layer.operator not in _WEIGHTED:
             return
         shape: tuple[int, ...] = (layer.K, layer.C // layer.groups)
         if layer.operator is Operator.CONVOLUTION:
             shape = (*shape, layer.kernel, layer.kernel)
         self.weight = nn.Parameter(torch.empty(shape))
-        if not layer.activated:
+        if layer.biased and not layer.normalised:
             self.bias = nn.Parameter(torch.zeros(layer.K))
         if layer.weight_bits < EXACT_BITS:
             self.rounded_weights = RoundedWeights(layer.weight_bits, shape)
 
     def forward(self, outputs: list[Tensor]) -> Tensor:
         """Computes ``(n, K, image, image)`` from the outputs so far; see `JoinedSources`."""
-        x = self.joined(outputs)
+        x: Tensor = self.joined(outputs)
+        if self.prepared is not None:
+            x = self.prepared(x)
+        if self.prepare is not None:
+            x = self.prepare(x)
         if self.rounded is not None:
             x = self.rounded(x)
         x = self._compute(x)
         if self.normalised is not None:
-            x = functional.relu_(self.normalised(x))
-        return x
+            x = self.normalised(x)
+        return x if self.activate is None else self.activate(x)
 
     def _compute(self, x: Tensor) -> Tensor:
         layer = self.layer
         if self.weight is None:
-            return functional.avg_pool2d(x, layer.kernel, layer.stride)
+            return _pooled(x, layer) if layer.operator is Operator.POOL else x
         weight = self.weight if self.rounded_weights is None else self.rounded_weights(self.weight)
         if layer.operator is Operator.LINEAR:
             return functional.linear(x.flatten(1), weight, self.bias)[:, :, None, None]
-        padding = (layer.kernel - 1) // 2
-        return functional.conv2d(x, weight, self.bias, layer.stride, padding, groups=layer.groups)
+        return functional.conv2d(x, weight, self.bias, layer.stride, layer.pad, groups=layer.groups)
+
+
+def _normalisation(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, momentum=NEWEST)
+
+
+def _pooled(x: Tensor, layer: Layer) -> Tensor:
+    if layer.pooling is Pooling.MAXIMUM:
+        return functional.max_pool2d(x, layer.kernel, layer.stride, layer.pad)
+    return functional.avg_pool2d(x, layer.kernel, layer.stride, layer.pad, count_include_pad=False)
 
 
 class QuantizedNetwork(nn.Module):
@@ -154,21 +207,13 @@ class QuantizedNetwork(nn.Module):
         channels, signed = [graph.channels], [False]
         self.computations = nn.ModuleList()
         for layer in graph.layers:
-            if layer.operator is Operator.ADD:
-                raise DesignError(
-                    f"layer {layer.name!r} of the graph is an addition",
-                    rule="in a graph, an addition is the join of the layer that uses it",
-                )
-            if layer.operator not in _TRAINED:
-                raise DesignError(
-                    f"layer {layer.name!r} of the graph is of the kind {layer.operator.name}",
-                    rule="one of " + ", ".join(operator.name for operator in _TRAINED),
-                    cure="take the accuracy of such networks from a table or an own evaluator",
-                )
-            below = any(signed[source.layer + 1] for source in layer.sources)
+            _check_operator(layer)
+            below = any(signed[source.layer + 1] for source in layer.sources if not source.zero)
+            below = layer.activation_before.signed(below or layer.normalised_before)
             self.computations.append(Computation(layer, channels, signed=below))
             channels.append(layer.K)
-            signed.append(not layer.activated and (below or layer.operator is not Operator.POOL))
+            after = below or layer.normalised or layer.operator in _WEIGHTED
+            signed.append(layer.activation.signed(after))
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=generator)
@@ -179,3 +224,20 @@ class QuantizedNetwork(nn.Module):
         for computation in self.computations:
             outputs.append(computation(outputs))
         return outputs[-1].flatten(1)
+
+
+def _check_operator(layer: Layer) -> None:
+    if layer.operator not in _TRAINED:
+        raise DesignError(
+            f"layer {layer.name!r} of the graph is of the kind {layer.operator.name}",
+            rule="one of " + ", ".join(operator.name for operator in _TRAINED),
+            cure="take the accuracy of such networks from a table or an own evaluator",
+        )
+    wanted = _JOINING.get(layer.operator, layer.join)
+    if layer.join is not wanted:
+        raise DesignError(
+            f"layer {layer.name!r} of the graph is {layer.operator.name} of nothing",
+            rule=f"its join is {wanted.value}: two sources of equal channels",
+            given=layer.join.value,
+            cure="correct the network family that made the graph",
+        )

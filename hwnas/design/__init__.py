@@ -4,7 +4,7 @@ from hwnas.design.bits_per_cell import BitsPerCell
 from hwnas.design.bits_per_layer import BitsPerLayer
 from hwnas.design.designs import Design, Designs
 from hwnas.design.fixed_network import FixedNetwork
-from hwnas.design.graph import Graph, Join, Layer, Source
+from hwnas.design.graph import Activation, Graph, Join, Layer, Pooling, Source
 from hwnas.design.imported_network import ImportedNetwork
 from hwnas.design.layers import FLOAT_BITS, LayerTable, Operator
 from hwnas.design.mappings import MappingPerLayer, UniformMapping
@@ -26,6 +26,7 @@ from hwnas.design.uniform_bits import UniformBits
 __all__ = [
     "FLOAT_BITS",
     "AcceleratorTemplate",
+    "Activation",
     "BitsPerCell",
     "BitsPerLayer",
     "Design",
@@ -42,6 +43,7 @@ __all__ = [
     "NASBenchMacro",
     "NetworkFamily",
     "Operator",
+    "Pooling",
     "QuantizationPolicy",
     "SkipNet",
     "Source",

@@ -31,7 +31,8 @@ class NetworkFamily(Part):
     def graph(self, config: Mapping[str, Choice]) -> Graph:
         """One network as a graph, unquantised; its layers are the rows of `layers`.
 
-        An element-wise addition is a row of the table, but a `Join` in the graph.
+        An element-wise addition is a row of the table; in the graph it is a layer, or the `Join`
+        of the layer that alone draws on it.
 
         Args:
             config: Name to value of the active genes.

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hwnas.arrays import Bools, Choice, Columns, Floats, Ints
-from hwnas.design.graph import Graph, Join, Layer, Source
+from hwnas.design.graph import Activation, Graph, Join, Layer, Source
 from hwnas.design.layers import FLOAT_BITS, LayerTable, Operator
 from hwnas.design.parts import NetworkFamily
 from hwnas.errors import SpaceError
@@ -71,7 +71,7 @@ class SkipNet(NetworkFamily):
                     f"skipnet cannot have {option} = {list(values)}",
                     rule=f"at least one choice, each at least {least}",
                 )
-        strange = set(self.skips) - {join.value for join in Join}
+        strange = set(self.skips) - {join.value for join in (Join.CONCATENATE, Join.ADD)}
         if strange or not self.skips:
             raise SpaceError(
                 f"skipnet has no skip connection {min(strange, default='')!r}",
@@ -145,7 +145,7 @@ class SkipNet(NetworkFamily):
         def layer(name: str, operator: Operator, source: int, K: int, window: int) -> Layer:
             return Layer(
                 name, operator, (Source(source),), Join.CONCATENATE, width, K, window,
-                1, 1, 1, FLOAT_BITS, FLOAT_BITS, 0, False,
+                1, 1, 1, FLOAT_BITS, FLOAT_BITS, 0, False, Activation.NONE,
             )  # fmt: skip
 
         return (
@@ -199,7 +199,7 @@ def _convolution(
 ) -> Layer:
     return Layer(
         name, Operator.CONVOLUTION, sources, join, C, K, _KERNEL,
-        stride, 1, image, FLOAT_BITS, FLOAT_BITS, cell, True,
+        stride, 1, image, FLOAT_BITS, FLOAT_BITS, cell, True, Activation.RELU,
     )  # fmt: skip
 
 

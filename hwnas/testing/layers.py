@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -138,7 +138,7 @@ def graphs_are_sound(designs: Designs) -> None:
 def _check_layer(graph: Graph, index: int, layer: Layer) -> None:
     where = f"layer {layer.name}"
     require(bool(layer.sources), f"{where} has no source")
-    taken, images = [], set()
+    taken, images = [], []
     for source in layer.sources:
         require(-1 <= source.layer < index, f"{where} draws on layer {source.layer}")
         channels = _channels(graph, source)
@@ -150,18 +150,31 @@ def _check_layer(graph: Graph, index: int, layer: Layer) -> None:
             f"{where} takes channels {channels.tolist()} of {_width(graph, source.layer)}",
         )
         taken.append(len(channels))
-        images.add(_image(graph, source.layer))
-    require(len(images) == 1, f"{where} joins images of sizes {sorted(images)}")
-    if layer.join is Join.CONCATENATE:
-        require(sum(taken) == layer.C, f"{where} has C = {layer.C}, its sources {taken}")
-    else:
-        require(taken[0] == layer.C, f"{where} has C = {layer.C}, its first source {taken[0]}")
-        require(max(taken) <= layer.C, f"{where} adds {taken} channels onto {layer.C}")
-    before = images.pop()
-    padding = 0 if layer.operator is Operator.POOL else layer.kernel - 1
+        images.append(_image(graph, source.layer))
+    _check_join(layer, taken, images)
+    before = images[0]
     if layer.operator is not Operator.LINEAR:
-        image = (before + padding - layer.kernel) // layer.stride + 1
+        image = (before + 2 * layer.pad - layer.kernel) // layer.stride + 1
         require(layer.image == image, f"{where} has image {layer.image}, it computes {image}")
+
+
+def _check_join(layer: Layer, taken: list[int], images: list[int]) -> None:
+    where, C = f"layer {layer.name}", layer.C
+    if layer.join is Join.MULTIPLY:
+        require(taken == [C, C], f"{where} has C = {C}, it multiplies {taken} channels")
+        require(images[1] in (1, images[0]), f"{where} multiplies images of sizes {images}")
+    else:
+        require(len(set(images)) == 1, f"{where} joins images of sizes {images}")
+    if layer.join is Join.CONCATENATE:
+        require(sum(taken) == C, f"{where} has C = {C}, its sources {taken}")
+    if layer.join is Join.ADD:
+        require(taken[0] == C, f"{where} has C = {C}, its first source {taken[0]}")
+        require(max(taken) <= C, f"{where} adds {taken} channels onto {C}")
+    if layer.operator is Operator.ADD:
+        adds_two = layer.join is Join.ADD and taken == [C, C]
+        require(adds_two, f"{where} has C = {C}, its {layer.join.value} is of {taken}, not of two")
+    if layer.operator is Operator.ELEMENTWISE:
+        require(layer.join is Join.MULTIPLY, f"{where} multiplies nothing")
 
 
 def _width(graph: Graph, layer: int) -> int:
@@ -179,28 +192,36 @@ def _channels(graph: Graph, source: Source) -> Ints:
 
 
 def graphs_agree_with_layer_rows(designs: Designs) -> None:
-    """The graph of a design and its rows of the layer table describe the same network."""
+    """The graph of a design and its rows of the layer table describe the same network.
+
+    Where additions are joins of other layers, only their total size is compared.
+    """
     table = _table(designs)
     for i, graph in enumerate(_graphs(designs)):
-        rows = table.take([i])
+        rows, design = table.take([i]), designs[i]
         added = rows.operator == int(Operator.ADD)
-        design = designs[i]
-        expected: dict[str, list[Any]] = {name: [] for name in _LAYER_COLUMNS}
-        for layer in graph.layers:
-            for name, value in _LAYER_COLUMNS.items():
-                expected[name].append(value(layer))
-        for name, values in expected.items():
-            found = getattr(rows, name)[~added]
-            require(
-                found.tolist() == values,
-                f"{name} of {design.config}: table {found.tolist()}, graph {values}",
-            )
-        borrowed = sum(_added_activations(graph, layer) for layer in graph.layers)
+        summed = sum(_added_activations(graph, layer) for layer in graph.layers)
         require(
-            int(rows.outputs[added].sum()) == borrowed,
+            int(rows.outputs[added].sum()) == summed,
             f"{design.config}: the table adds {rows.outputs[added]} activations, "
-            f"the graph {borrowed}",
+            f"the graph {summed}",
         )
+        in_joins = any(_adds_on_its_way(layer) for layer in graph.layers)
+        kept = ~added if in_joins else np.ones_like(added)
+        layers = [layer for layer in graph.layers if not (in_joins and _is_sum(layer))]
+        for name, value in _LAYER_COLUMNS.items():
+            found, expected = getattr(rows, name)[kept].tolist(), [value(x) for x in layers]
+            require(
+                found == expected, f"{name} of {design.config}: table {found}, graph {expected}"
+            )
+
+
+def _is_sum(layer: Layer) -> bool:
+    return layer.operator is Operator.ADD
+
+
+def _adds_on_its_way(layer: Layer) -> bool:
+    return layer.join is Join.ADD and len(layer.sources) > 1 and not _is_sum(layer)
 
 
 _LAYER_COLUMNS: Final[dict[str, Callable[[Layer], int]]] = {
@@ -220,8 +241,8 @@ _LAYER_COLUMNS: Final[dict[str, Callable[[Layer], int]]] = {
 
 
 def _added_activations(graph: Graph, layer: Layer) -> int:
-    """What an addition in front of a layer computes: the channels added, at their image."""
-    if layer.join is Join.CONCATENATE:
+    """What a sum, or one in front of a layer, computes: the channels added, at their image."""
+    if layer.join is not Join.ADD:
         return 0
     channels = sum(len(_channels(graph, source)) for source in layer.sources[1:])
     return channels * _image(graph, layer.sources[0].layer) ** 2

@@ -25,21 +25,22 @@ from evaluators.quantization.rounding import (  # noqa: E402
 )
 from hwnas import BitsPerCell, SkipNet  # noqa: E402
 from hwnas.design.designs import Designs  # noqa: E402
-from hwnas.design.graph import Graph, Join, Layer, Source  # noqa: E402
+from hwnas.design.graph import Activation, Graph, Join, Layer, Source  # noqa: E402
 from hwnas.design.layers import Operator  # noqa: E402
 from hwnas.errors import DesignError  # noqa: E402
 
 CONVOLUTION = Layer(
     "convolution", Operator.CONVOLUTION, (Source(-1),), Join.CONCATENATE,
     C=2, K=4, kernel=3, stride=1, groups=1, image=6, weight_bits=32, activation_bits=32,
-    cell=1, activated=True,
+    cell=1, normalised=True, activation=Activation.RELU,
 )  # fmt: skip
 POOL = dataclasses.replace(
-    CONVOLUTION, name="pool", operator=Operator.POOL, C=4, kernel=6, image=1, activated=False
-)
+    CONVOLUTION, name="pool", operator=Operator.POOL, C=4, kernel=6, image=1, normalised=False,
+    activation=Activation.NONE,
+)  # fmt: skip
 LINEAR = dataclasses.replace(
     CONVOLUTION, name="linear", operator=Operator.LINEAR, C=4, K=3, kernel=1, image=1,
-    activated=False,
+    normalised=False, activation=Activation.NONE,
 )  # fmt: skip
 
 
@@ -175,7 +176,7 @@ def test_trainable_numbers_are_the_weights_and_what_the_docstring_adds():
     for design in drawn(25, seed=1):
         net = QuantizedNetwork(design.graph, torch.Generator().manual_seed(0))
         weights = design.layers.total(design.layers.weights)[0]
-        normalisation = sum(2 * layer.K for layer in design.graph.layers if layer.activated)
+        normalisation = sum(2 * layer.K for layer in design.graph.layers if layer.normalised)
         biases = design.graph.classes
         assert sum(p.numel() for p in net.parameters()) == weights + normalisation + biases
 
@@ -279,7 +280,14 @@ def test_the_step_follows_training_and_rests_in_testing():
 def test_negative_inputs_are_rounded_on_a_signed_grid():
     bits = {"weight_bits": 4, "activation_bits": 4}
     net = network(
-        layer(CONVOLUTION, "linear bottleneck", -1, activated=False, **bits),
+        layer(
+            CONVOLUTION,
+            "linear bottleneck",
+            -1,
+            normalised=False,
+            activation=Activation.NONE,
+            **bits,
+        ),
         layer(CONVOLUTION, "next", 0, C=4, **bits),
         layer(POOL, "pool", 0, **bits),
         layer(LINEAR, "head", 2, **bits),
