@@ -17,7 +17,7 @@ from evaluators.dataset_files import DataFiles
 from evaluators.datasets import Dataset
 from evaluators.quantization import QuantizedNetwork
 from evaluators.torch_threads import one_thread
-from evaluators.training.loop import Recipe, error_rate, train
+from evaluators.training.loop import Course, Recipe, Trainer, error_rate
 from hwnas.design.designs import Design, Designs
 from hwnas.design.graph import Graph
 from hwnas.errors import ProblemError
@@ -138,21 +138,40 @@ class Training(PerDesign):
             ProblemError: See `stream`.
         """
         dataset = self._check(design.graph, fidelity)
-        seed = design.seed_for("net", "quant", stream="training")
-        epochs = max(1, round(self.recipe.epochs * fidelity))
+        recipe = self._recipe(design, fidelity)
         with one_thread():
-            network = QuantizedNetwork(design.graph, torch.Generator().manual_seed(seed))
+            network = self._network(design)
+            trainer = Trainer(
+                network, dataset, recipe, self._seed(design), course=self._course(design)
+            )
             chance = math.log(dataset.classes)
-            patience = max(_WARM_UP, _PATIENCE * epochs)
-            losses = train(network, dataset, replace(self.recipe, epochs=epochs), seed)
-            for epoch, loss in enumerate(losses, start=1):
+            patience = max(_WARM_UP, _PATIENCE * recipe.epochs)
+            for epoch, loss in enumerate(trainer, start=1):
                 if not math.isfinite(loss) or (epoch > patience and loss >= chance):
                     return Infeasible(
-                        f"diverged: mean loss {loss:.4g} in epoch {epoch} of {epochs}, "
+                        f"diverged: mean loss {loss:.4g} in epoch {epoch} of {recipe.epochs}, "
                         f"chance is {chance:.4g}",
                         Reason.DIVERGED,
                     )
             return {"error": error_rate(network, dataset)}
+
+    def _recipe(self, design: Design, fidelity: float) -> Recipe:
+        """How a design is trained: the options, and the genes that overrule them."""
+        del design
+        return replace(self.recipe, epochs=max(1, round(self.recipe.epochs * fidelity)))
+
+    def _course(self, design: Design) -> Course:
+        """What the training of a design shows in every epoch, and does before every step."""
+        del design
+        return Course()
+
+    def _network(self, design: Design) -> QuantizedNetwork:
+        """A design's network at its first weights."""
+        generator = torch.Generator().manual_seed(self._seed(design))
+        return QuantizedNetwork(design.graph, generator)
+
+    def _seed(self, design: Design) -> int:
+        return design.seed_for("net", "quant", stream="training")
 
     def _check(self, graph: Graph, fidelity: float) -> Dataset:
         if fidelity not in self.fidelities:
