@@ -8,6 +8,7 @@ from hwnas.design.graph import Activation, Graph, Join, Layer, Pooling, Source
 from hwnas.design.imported_network import ImportedNetwork
 from hwnas.design.layers import FLOAT_BITS, LayerTable, Operator
 from hwnas.design.mappings import MappingPerLayer, UniformMapping
+from hwnas.design.mbconv import MBConv
 from hwnas.design.nas_bench_201 import NASBench201
 from hwnas.design.nas_bench_macro import NASBenchMacro
 from hwnas.design.outside.onnx_file import from_onnx
@@ -37,6 +38,7 @@ __all__ = [
     "Join",
     "Layer",
     "LayerTable",
+    "MBConv",
     "MappingPerLayer",
     "MappingPolicy",
     "NASBench201",
