@@ -19,7 +19,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from evaluators.zero_cost import ZeroCost
-from evaluators.zero_cost_metrics import PROXIES
+from evaluators.zero_cost.metrics import PROXIES
 from hwnas import Designs
 from hwnas.design import NASBench201
 

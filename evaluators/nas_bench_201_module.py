@@ -7,7 +7,9 @@ ICLR 2020, section 2.1 and figure 1. Parameters and multiply-accumulates are tho
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,7 +17,17 @@ from torch.nn.utils import skip_init
 
 from hwnas.arrays import Choice
 from hwnas.design.nas_bench_201 import NASBench201
-from hwnas.design.nas_bench_201_cell import CONV1, CONV3, EDGES, INTO, NONE, OPERATORS, POOL, SKIP
+from hwnas.design.nas_bench_201_cell import (
+    CONV1,
+    CONV3,
+    EDGES,
+    INTO,
+    NONE,
+    OPERATORS,
+    POOL,
+    SKIP,
+    living,
+)
 
 _STAGES = 3
 _KERNELS = {CONV1: 1, CONV3: 3}
@@ -75,7 +87,7 @@ class Cell(nn.Module):
             brought = [
                 self.operators[str(e)](nodes[EDGES[e][0]]) for e in into if str(e) in self.operators
             ]
-            nodes.append(torch.stack(brought).sum(0) if brought else torch.zeros_like(x))
+            nodes.append(reduce(torch.add, brought) if brought else torch.zeros_like(x))
         return nodes[-1]
 
 
@@ -102,8 +114,8 @@ class Reduction(nn.Module):
 class NASBench201Network(nn.Module):
     """A network of NAS-Bench-201: images ``(n, channels, h, w)`` to scores ``(n, classes)``.
 
-    Dead edges are built, whatever the family's ``drop_dead_edges`` says of costs: they change
-    neither scores nor gradients.
+    Dead edges are built unless the family drops them: they change neither scores nor gradients, but
+    have first weights and rectifiers, so with and without them other weights are drawn.
 
     Args:
         family: Sizes of stem and stages.
@@ -117,6 +129,8 @@ class NASBench201Network(nn.Module):
     ) -> None:
         super().__init__()
         codes = tuple(OPERATORS.index(str(config[f"net.e{i}{j}"])) for i, j in EDGES)
+        if family.drop_dead_edges:
+            codes = tuple(living(np.array([codes]))[0].tolist())
         width = family.stem_channels
         self.stem = nn.Sequential(_convolution(family.channels, width, 3), nn.BatchNorm2d(width))
         self.cells = nn.Sequential()

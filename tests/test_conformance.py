@@ -57,7 +57,10 @@ NEEDS = {"training": "torch", "zero_cost": "torch", "gp": "torch", "boosted_tree
 OPTIONS = {
     "training": {"epochs": 1},
     "zero_cost": {
-        "metric": ("synflow", "snip", "grad_norm", "jacob_cov", "naswot"),
+        "metric": (
+            *("synflow", "snip", "grad_norm", "fisher", "grasp", "gradsign", "zico"),
+            *("jacob_cov", "naswot", "zen"),
+        ),
         "batch": 4,
         "data": "digits",
     },

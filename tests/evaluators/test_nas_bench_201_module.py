@@ -93,3 +93,13 @@ def test_weights_follow_from_the_generator_alone():
 def test_other_sizes():
     family = NASBench201(image=8, channels=1, classes=4, cells_per_stage=1, stem_channels=4)
     assert network((3, 1, 2, 4, 1, 3), family)(torch.ones(2, 1, 8, 8)).shape == (2, 4)
+
+
+def test_dead_edges_are_built_unless_the_family_drops_them():
+    # Nothing enters node 1, so its convolutions to nodes 2 and 3 are dead; so is the one from 0
+    # to 2, as nothing leaves node 2.
+    codes, living = (NONE, CONV3, CONV1, CONV1, CONV3, NONE), (NONE, NONE, NONE, CONV1, NONE, NONE)
+    dropped = NASBench201(drop_dead_edges=True)
+    assert sizes(codes, dropped) == sizes(living, NASBench201()) < sizes(codes, NASBench201())
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(network(codes, dropped)(images), network(living)(images))

@@ -11,14 +11,20 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from evaluators.zero_cost_metrics import (  # noqa: E402
-    PROXIES,
-    grad_norm,
-    jacob_cov,
-    naswot,
-    snip,
-    synflow,
-)
+from evaluators.zero_cost.metrics import PROXIES  # noqa: E402
+from evaluators.zero_cost.probe import Probe  # noqa: E402
+
+
+def alone(name):
+    """A metric as a function of module, images and labels."""
+    return lambda module, images, labels, seed=0: PROXIES[name](
+        Probe(module, images, labels, [name], seed=seed)
+    )
+
+
+synflow, snip, grad_norm = alone("synflow"), alone("snip"), alone("grad_norm")
+fisher, grasp, gradsign, zico = alone("fisher"), alone("grasp"), alone("gradsign"), alone("zico")
+jacob_cov, naswot, zen = alone("jacob_cov"), alone("naswot"), alone("zen")
 
 
 def drawn(module, seed=0):
@@ -75,6 +81,186 @@ def test_snip_sums_weight_times_gradient():
     module, given = perceptron(), batch(6, 3, 2)
     expected = sum(np.abs(w * g).sum() for w, g in finite_differences(module, *given))
     assert snip(module, *given) == pytest.approx(expected, rel=1e-6)
+
+
+def convolutions():
+    """Strides, groups, dilation and padding that differ by axis."""
+    layers = (
+        nn.Conv2d(2, 4, 3, stride=2, padding=(1, 2)),
+        nn.ReLU(),
+        nn.Conv2d(4, 6, 2, groups=2, dilation=(2, 1), padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.LazyLinear(3),
+    )
+    module = nn.Sequential(*layers).double()
+    module(torch.zeros(1, 2, 6, 5, dtype=torch.float64))
+    return drawn(module)
+
+
+def pictures(n=5, size=(2, 6, 5), classes=3):
+    images, labels = batch(n, math.prod(size), classes)
+    return images.reshape(n, *size), labels
+
+
+@pytest.mark.parametrize(
+    ("module", "given"), [(perceptron(), batch(6, 3, 2)), (convolutions(), pictures())]
+)
+def test_fisher_is_the_derivative_by_the_scale_of_a_channel(module, given):
+    images, labels = given
+    step, expected = 1e-6, 0.0
+    layers = [layer for layer in module if hasattr(layer, "weight")]
+    for layer in layers:
+        for channel in range(len(layer.weight)):
+            for n in range(len(images)):
+                ends = []
+                for sign in (1, -1):
+                    with torch.no_grad():
+                        kept = [p[channel].clone() for p in layer.parameters()]
+                        for p in layer.parameters():
+                            p[channel] *= 1 + sign * step
+                        ends.append(loss(module, images[[n]], labels[[n]]))
+                        for p, value in zip(layer.parameters(), kept, strict=True):
+                            p[channel] = value
+                expected += ((ends[0] - ends[1]) / (2 * step)) ** 2 / (2 * len(images))
+    assert fisher(module, images, labels) == pytest.approx(expected, rel=1e-6)
+
+
+def test_grasp_by_the_whole_hessian():
+    module, (images, labels) = perceptron(), batch(6, 3, 2)
+    names = [name for name, p in module.named_parameters() if p.dim() > 1]
+    values = [dict(module.named_parameters())[name].detach() for name in names]
+
+    def of(*weights):
+        scores = torch.func.functional_call(module, dict(zip(names, weights, strict=True)), images)
+        return nn.functional.cross_entropy(scores, labels)
+
+    blocks = torch.autograd.functional.hessian(of, tuple(values))
+    leaves = [value.clone().requires_grad_() for value in values]
+    gradient = torch.autograd.grad(of(*leaves), leaves)
+    expected = torch.zeros((), dtype=torch.float64)
+    for w, row in zip(values, blocks, strict=True):
+        for g, block in zip(gradient, row, strict=True):
+            expected -= w.flatten() @ block.detach().reshape(w.numel(), -1) @ g.flatten()
+    assert float(expected) != 0
+    assert grasp(module, images, labels) == pytest.approx(float(expected), rel=1e-9)
+
+
+def test_grasp_of_weights_that_are_normalised_is_their_squared_gradient():
+    # Their scale has no influence: w H of them is minus their gradient, and nothing elsewhere.
+    layers = (nn.Conv2d(2, 3, 3, bias=False), nn.BatchNorm2d(3, eps=1e-12), nn.AdaptiveAvgPool2d(2))
+    module = nn.Sequential(*layers, nn.ReLU(), nn.Flatten())
+    nn.init.normal_(module[0].weight, generator=torch.Generator().manual_seed(0))
+    images, labels = pictures(classes=12)
+    found = grasp(module.double(), images, labels)
+    assert found == pytest.approx(grad_norm(module, images, labels) ** 2, rel=1e-9)
+
+
+def by_image(module, images, labels):
+    """GradSign by a loop over images: each through the network alone."""
+    weights = [p for p in module.parameters() if p.dim() > 1]
+    signs = [torch.zeros_like(w) for w in weights]
+    for n in range(len(images)):
+        value = nn.functional.cross_entropy(module(images[[n]]), labels[[n]])
+        for sign, g in zip(signs, torch.autograd.grad(value, weights), strict=True):
+            sign += g.sign()
+    return float(sum(sign.abs().sum() for sign in signs))
+
+
+@pytest.mark.parametrize(
+    ("module", "given"), [(perceptron(), batch(11, 3, 2)), (convolutions(), pictures(11))]
+)
+@pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
+def test_gradsign_image_by_image(module, given, form):
+    images, labels = given
+    if images.dim() == 4:
+        module, images = module.to(memory_format=form), images.to(memory_format=form)
+    assert gradsign(module, images, labels) == by_image(module, images, labels) > 0
+    assert all(p.requires_grad for p in module.parameters())
+
+
+def test_gradsign_takes_statistics_for_constants():
+    images, labels = pictures(7)
+    first = drawn(nn.Conv2d(2, 3, 3)).double()
+    module = nn.Sequential(first, nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(36, 3))
+    module = module.double()
+    found = gradsign(module, images, labels)
+    maps = first(images).detach().numpy()
+    module.eval()
+    module[1].running_mean.copy_(torch.tensor(maps.mean((0, 2, 3))))
+    module[1].running_var.copy_(torch.tensor(maps.var((0, 2, 3))))
+    assert found == by_image(module, images, labels) > 0
+
+
+def test_zico_by_finite_differences():
+    module, (images, labels) = perceptron(), batch(7, 3, 2)
+    halves = [finite_differences(module, images[r], labels[r]) for r in (slice(4), slice(4, 7))]
+    expected = 0.0
+    for (_, a), (_, b) in zip(*halves, strict=True):
+        # Two numbers deviate by half of their distance.
+        varies = np.abs(a - b) > 1e-8
+        if varies.any():
+            expected += np.log(((np.abs(a) + np.abs(b))[varies] / np.abs(a - b)[varies]).sum())
+    assert zico(module, images, labels) == pytest.approx(expected, rel=1e-4)
+
+
+def test_zico_of_equal_minibatches_is_0():
+    module, (images, labels) = perceptron(), batch(3, 3, 2)
+    assert zico(module, torch.cat([images] * 2), torch.cat([labels] * 2)) == 0
+
+
+def test_zen_of_a_wide_layer_is_that_of_random_matrices():
+    # A change of 0.01 e in 400 numbers becomes one of 0.01 W e in 300, of squared norm 400 * 300
+    # in the mean; normalisation divides it by the root of the variance 400, which is added again.
+    def of(*layers):
+        module = nn.Sequential(nn.Linear(400, 300, bias=False), *layers, nn.Linear(300, 2))
+        return zen(module.double(), *batch(64, 400, 2), seed=1)
+
+    expected = math.log(0.01 * math.sqrt(400 * 300))
+    assert of() == pytest.approx(expected, abs=0.02)
+    assert of(nn.BatchNorm1d(300)) == pytest.approx(expected, abs=0.02)
+    assert of(nn.BatchNorm1d(300), nn.BatchNorm1d(300)) == pytest.approx(expected, abs=0.02)
+
+
+def test_zen_in_numpy():
+    module = nn.Sequential(
+        nn.Conv2d(2, 3, 1, bias=False), nn.BatchNorm2d(3, eps=1e-12), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2),
+    ).double()  # fmt: skip
+    images, labels = pictures()
+    found = zen(module, images, labels, seed=3)
+    generator = torch.Generator().manual_seed(3)
+
+    def draw(*shape):
+        return torch.empty(shape, dtype=torch.float64).normal_(generator=generator).numpy()
+
+    weight, _, x, noise = draw(3, 2, 1, 1), draw(2, 3), draw(*images.shape), draw(*images.shape)
+
+    def features(x):
+        maps = np.einsum("kc,nchw->nkhw", weight[:, :, 0, 0], x)
+        mean, variance = maps.mean((0, 2, 3)), maps.var((0, 2, 3))
+        normal = (maps - mean[:, None, None]) / np.sqrt(variance)[:, None, None]
+        return np.maximum(normal, 0), variance
+
+    (before, variance), (after, _) = features(x), features(x + 0.01 * noise)
+    change = np.sqrt(((before - after) ** 2).sum((1, 2, 3))).mean()
+    assert found == pytest.approx(np.log(change) + np.log(np.sqrt(variance.mean())), rel=1e-9)
+    assert zen(module, images, labels, seed=4) != found
+
+
+def test_zen_leaves_out_normalisations_of_constants():
+    class Constant(nn.Module):
+        def __init__(self, factor):
+            super().__init__()
+            self.factor, self.normal = factor, nn.BatchNorm1d(3)
+
+        def forward(self, x):
+            return self.factor * x + self.normal(torch.zeros_like(x))
+
+    given = batch(6, 3, 2)
+    plain = zen(nn.Sequential(nn.Linear(3, 2)).double(), *given)
+    assert zen(nn.Sequential(Constant(1.0), nn.Linear(3, 2)).double(), *given) == plain
+    assert zen(nn.Sequential(Constant(0.0), nn.Linear(3, 2)).double(), *given) == -math.inf
 
 
 def test_synflow_of_a_chain_is_the_product_of_absolute_weights_once_per_layer():
@@ -163,7 +349,8 @@ def test_naswot_of_identical_codes_is_not_defined():
     assert naswot(module, images[[0, 0, 0]], labels[:3]) == -math.inf
 
 
-@pytest.mark.parametrize("name", PROXIES)
+# zen draws weights anew, so a spare layer gives the others different ones.
+@pytest.mark.parametrize("name", sorted(set(PROXIES) - {"zen"}))
 def test_a_layer_without_influence_counts_nothing(name):
     class Spare(nn.Module):
         def __init__(self, used):
@@ -174,6 +361,4 @@ def test_a_layer_without_influence_counts_nothing(name):
             return self.used(x)
 
     given = batch(4, 3, 2)
-    assert PROXIES[name](Spare(perceptron()).double(), *given) == PROXIES[name](
-        perceptron(), *given
-    )
+    assert alone(name)(Spare(perceptron()).double(), *given) == alone(name)(perceptron(), *given)
