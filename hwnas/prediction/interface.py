@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, Self, overload
 
 import numpy as np
+from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 
 from hwnas.arrays import Floats, Ints
@@ -60,6 +61,36 @@ class Predictor(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]  # sk
             The expected targets, ``float64 (n,)``, and if asked their standard deviations,
             ``float64 (n,)``; both in the unit of the targets.
         """
+
+    def rank(self, X: Any) -> Floats:
+        """Ranks rows by their expected targets, the least first.
+
+        One that learns an order rather than values answers with that order.
+
+        Args:
+            X: Features, array-like ``(n, k)``.
+
+        Returns:
+            ``float64 (n,)``: 0 for the least target expected, n - 1 for the greatest; equal ones
+            share the mean of their ranks.
+        """
+        ranks: Floats = rankdata(self.predict(X)) - 1.0
+        return ranks
+
+    def named(self, names: Sequence[str]) -> Self:
+        """A copy, not fitted, that knows the names of the columns.
+
+        Options may then say which columns they mean by name, for those predictors that have such
+        options; they override this.
+
+        Args:
+            names: Of the columns of ``X``, ``k`` of them.
+
+        Raises:
+            ProblemError: An option names a column that is not there.
+        """
+        copy: Self = clone(self)
+        return copy
 
 
 class Features(ABC):
@@ -339,11 +370,22 @@ def fit_metric(
             given=f"{np.count_nonzero(usable)} of {len(designs)}",
             cure="measure more designs, or a part of the space that has feasible ones",
         )
-    fitted = clone(predictor).fit(X[usable], y[usable])
-    version = _version(fitted, features.names(designs.space), X[usable], y[usable])
+    names = features.names(designs.space)
+    fitted = named(predictor, names).fit(X[usable], y[usable])
+    version = _version(fitted, names, X[usable], y[usable])
     return PredictedMetric(
         known[metric], fitted, features, space=designs.space, version=version, with_std=with_std
     )
+
+
+def named(predictor: Any, names: Sequence[str]) -> Any:
+    """A copy of any scikit-learn regressor, not fitted, that knows the names of its columns.
+
+    Args:
+        predictor: The regressor.
+        names: Of the columns, ``k`` of them; see `Predictor.named`.
+    """
+    return predictor.named(names) if isinstance(predictor, Predictor) else clone(predictor)
 
 
 def _version(predictor: Predictor, names: tuple[str, ...], X: Floats, y: Floats) -> str:
