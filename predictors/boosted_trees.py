@@ -12,7 +12,8 @@ from __future__ import annotations
 import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Self
+from fnmatch import fnmatchcase
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -22,6 +23,7 @@ from hwnas.errors import MissingExtraError, ProblemError, nearest
 from hwnas.prediction import Predictor
 
 _BINS: Final = 64
+_WAYS: Final = {"rising": 1, "falling": -1}
 
 
 class BoostedTrees(Predictor):
@@ -36,8 +38,10 @@ class BoostedTrees(Predictor):
         depth: Largest depth of a tree.
         learning_rate: What each tree adds of what it learnt, in (0, 1].
         max_features: Share of the features that each split may choose from, in (0, 1].
-        monotonic: Per feature 1 where the target may only rise with it, -1 where it may only
-            fall, 0 where anything goes; anything goes everywhere if left out.
+        monotonic: Where the target may only rise with a feature, or only fall: ``rising`` or
+            ``falling`` by the feature's name, ``*`` standing for any letters, e.g.
+            ``{quant.*: falling}`` for an error; or per feature 1, -1, or 0 where anything goes.
+            Anything goes everywhere if left out.
         outliers: Targets further than this many interquartile ranges below the lower or above the
             upper quartile are learnt as if they were that far: 1.5 where trainings that failed
             would else drown the differences between good ones. Off if left out.
@@ -53,11 +57,11 @@ class BoostedTrees(Predictor):
     def __init__(
         self,
         members: int = 5,
-        rounds: int = 100,
+        rounds: int = 50,
         depth: int = 4,
-        learning_rate: float = 0.1,
+        learning_rate: float = 0.2,
         max_features: float = 0.5,
-        monotonic: Sequence[int] | None = None,
+        monotonic: Sequence[int] | Mapping[str, Literal["rising", "falling"]] | None = None,
         outliers: float | None = None,
         engine: str = "auto",
         random_state: int = 0,
@@ -80,6 +84,7 @@ class BoostedTrees(Predictor):
             MissingExtraError: XGBoost is asked for and not installed.
         """
         X, y = validate_data(self, X, y, y_numeric=True, dtype=np.float64, ensure_min_samples=2)
+        self._directions = self._directed(getattr(self, "feature_names_in_", ()))
         self._check(X.shape[1])
         target = _winsorized(y, self.outliers)
         self._mean = float(target.mean())
@@ -90,7 +95,7 @@ class BoostedTrees(Predictor):
         group = rng.permutation(len(z)) % members
         engine = _ENGINES[self.engine]()
         self.ensembles_ = [
-            engine(self, seed).fit(X[group != i], z[group != i])
+            engine(self, self._directions, seed).fit(X[group != i], z[group != i])
             for i, seed in enumerate(rng.integers(0, 2**31, members).tolist())
         ]
         self.noise_ = self._scale * self._residual(X, z, group)
@@ -105,6 +110,34 @@ class BoostedTrees(Predictor):
         if not return_std:
             return expected
         return expected, np.sqrt(self._scale**2 * variance + self.noise_**2)
+
+    def named(self, names: Sequence[str]) -> Self:
+        """A copy with a direction per feature; see `Predictor.named`.
+
+        Raises:
+            ProblemError: A name in ``monotonic`` fits no feature.
+        """
+        copy = super().named(names)
+        return copy.set_params(monotonic=self._directed(names))  # type: ignore[no-any-return]
+
+    def _directed(self, names: Sequence[str]) -> list[int] | None:
+        """The direction of each feature."""
+        if not isinstance(self.monotonic, Mapping):
+            return None if self.monotonic is None else list(self.monotonic)
+        found = [0] * len(names)
+        for pattern, way in self.monotonic.items():
+            fits = [i for i, name in enumerate(names) if fnmatchcase(name, pattern)]
+            if not fits or way not in _WAYS:
+                raise ProblemError(
+                    f"boosted_trees cannot have monotonic = {pattern}: {way}",
+                    where="option monotonic",
+                    rule=f"names of features: {' or '.join(_WAYS)}",
+                    given=f"{pattern}: {way}",
+                    cure="rising or falling" if fits else _cure(pattern, names),
+                )
+            for i in fits:
+                found[i] = _WAYS[way]
+        return found
 
     def _together(self, X: Floats) -> tuple[Floats, Floats]:
         """Mean and jackknife variance of the members, standardised."""
@@ -128,8 +161,8 @@ class BoostedTrees(Predictor):
             "max_features": (0 < self.max_features <= 1, "above 0, at most 1"),
             "outliers": (self.outliers is None or self.outliers >= 0, "at least 0, or none"),
             "monotonic": (
-                self.monotonic is None
-                or (len(self.monotonic) == k and set(self.monotonic) <= {-1, 0, 1}),
+                self._directions is None
+                or (len(self._directions) == k and set(self._directions) <= {-1, 0, 1}),
                 f"one of -1, 0, 1 for each of {k} features, or none",
             ),
         }
@@ -146,6 +179,12 @@ class BoostedTrees(Predictor):
             )
 
 
+def _cure(pattern: str, names: Sequence[str]) -> str:
+    if not len(names):
+        return "name the columns: fit on a data frame, or take a copy that is named(names)"
+    return nearest(pattern, names)
+
+
 def _winsorized(y: Floats, outliers: float | None) -> Floats:
     if outliers is None:
         return np.asarray(y, dtype=np.float64)
@@ -159,11 +198,12 @@ class _Ensemble(ABC):
 
     Args:
         options: Whose options count.
+        monotonic: The direction of each feature.
         seed: Of the features that splits choose from.
     """
 
-    def __init__(self, options: BoostedTrees, seed: int) -> None:
-        self.monotonic = None if options.monotonic is None else list(options.monotonic)
+    def __init__(self, options: BoostedTrees, monotonic: list[int] | None, seed: int) -> None:
+        self.monotonic = monotonic
         self.options: Mapping[str, Any] = options.get_params()
         self.seed = seed
 
