@@ -18,12 +18,12 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from scipy.optimize import least_squares, nnls
-from scipy.stats import rankdata
 from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
 from hwnas.arrays import Floats
 from hwnas.errors import ProblemError
 from hwnas.prediction import Predictor
+from hwnas.prediction.one_feature import rises, the_feature
 
 _PARAMETERS = 3
 _BENDS = (1e-3, 30.0)
@@ -92,14 +92,7 @@ class SaturatingCurve(Predictor):
             self, X, y, y_numeric=True, dtype=np.float64, ensure_min_samples=_PARAMETERS + 1
         )
         g = self._feature(X)
-        if self.rising not in (True, False, "auto"):
-            raise ProblemError(
-                f"targets cannot rise {self.rising!r}",
-                where="option rising",
-                rule="true, false or auto",
-                given=repr(self.rising),
-            )
-        self.rising_ = _rises(g, y) if self.rising == "auto" else bool(self.rising)
+        self.rising_ = rises(g, y, self.rising)
         theta = y if self.rising_ else self.ceiling - y
         largest = float(theta.max())
         if not largest > 0.0:
@@ -135,26 +128,8 @@ class SaturatingCurve(Predictor):
         return theta
 
     def _feature(self, X: Floats) -> Floats:
-        k = X.shape[1]
-        if self.column is None and k > 1:
-            raise ProblemError(
-                "the saturating curve has one feature",
-                where="argument X",
-                rule="one column, or the option column says which",
-                given=f"{k} columns",
-                cure="give it NN-Degree alone, or column=0",
-            )
-        column = self.column or 0
-        if not 0 <= column < k:
-            raise ProblemError(
-                f"there is no column {column}",
-                where="option column",
-                rule=f"0 to {k - 1}",
-                given=str(column),
-            )
         check_non_negative(X, type(self).__name__)
-        feature: Floats = X[:, column]
-        return feature
+        return the_feature(X, self.column, "the saturating curve")
 
 
 def _inverse(g: Floats, scale: float) -> Floats:
@@ -162,12 +137,6 @@ def _inverse(g: Floats, scale: float) -> Floats:
     with np.errstate(divide="ignore", over="ignore"):
         inverse: Floats = scale / np.abs(g)
     return inverse
-
-
-def _rises(g: Floats, y: Floats) -> bool:
-    """Whether the rank correlation is not negative."""
-    ranks = rankdata(g), rankdata(y)
-    return bool((ranks[0] - ranks[0].mean()) @ (ranks[1] - ranks[1].mean()) >= 0.0)
 
 
 def _growth(z: Floats, b: float) -> Floats:
