@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from evaluators.quantization.interface import ActivationRounding, WeightRounding
 from evaluators.quantization.rounding import EXACT_BITS, NEWEST, RoundedActivations, RoundedWeights
 from hwnas.design.graph import Activation, Graph, Join, Layer, Pooling, Source
 from hwnas.design.layers import Operator
@@ -136,8 +137,8 @@ class Computation(nn.Module):
             )
         self.layer = layer
         self.joined = JoinedSources(layer, channels)
-        self.rounded: nn.Module | None = None
-        self.rounded_weights: nn.Module | None = None
+        self.rounded: ActivationRounding | None = None
+        self.rounded_weights: WeightRounding | None = None
         self.weight: nn.Parameter | None = None
         self.bias: nn.Parameter | None = None
         self.prepared = _normalisation(layer.C) if layer.normalised_before else None

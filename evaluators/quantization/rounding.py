@@ -21,8 +21,10 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
+
+from evaluators.quantization.interface import ActivationRounding, WeightRounding
 
 EXACT_BITS: Final = 24
 """From here on rounding is finer than the significand of single precision, so there is none."""
@@ -62,30 +64,32 @@ def normal_step(levels: int) -> float:
     return float(steps[best])
 
 
-class RoundedWeights(nn.Module):
-    """Rounds weights symmetrically, with one step per output channel.
+class RoundedWeights(WeightRounding):
+    """Rounds weights with the step that suits their mean square, channel by channel.
 
     Args:
-        bits: At least 2; the levels are -(2^(bits-1) - 1) to 2^(bits-1) - 1.
+        bits: See `WeightRounding`.
         shape: Shape of the weights, output channels first.
     """
 
     zeros: Tensor
 
     def __init__(self, bits: int, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.levels = 2 ** (bits - 1) - 1
+        super().__init__(bits)
         self.per_channel = tuple(range(1, len(shape)))
         count = int(np.prod(shape[1:]))
         self.step = normal_step(self.levels) / count**0.5  # times the norm: times the RMS
         self.register_buffer("zeros", torch.zeros(shape[0], dtype=torch.int32), persistent=False)
 
+    def steps(self, weight: Tensor) -> Tensor:
+        """The steps that suit the weights; see `WeightRounding`."""
+        norm: Tensor = torch.linalg.vector_norm(weight.detach(), dim=self.per_channel)
+        return norm.mul_(self.step).clamp_(min=_TINY)
+
     def forward(self, weight: Tensor) -> Tensor:
         """Rounds; the step follows the present weights."""
-        norm = torch.linalg.vector_norm(weight.detach(), dim=self.per_channel)
-        step = norm.mul_(self.step).clamp_(min=_TINY)
         return torch.fake_quantize_per_channel_affine(
-            weight, step, self.zeros, 0, -self.levels, self.levels
+            weight, self.steps(weight), self.zeros, 0, -self.levels, self.levels
         )
 
 
@@ -101,25 +105,26 @@ class _Nearest(torch.autograd.Function):
         return gradient, None
 
 
-class RoundedActivations(nn.Module):
-    """Rounds activations with one step per tensor.
+class RoundedActivations(ActivationRounding):
+    """Rounds activations with the step that suits their mean square.
 
-    The step follows the mean square of the batches seen in training, newest weighted most.
+    It follows the batches seen in training, newest weighted most.
 
     Args:
-        bits: At least 2.
-        signed: Whether there are negative activations: the levels are then those of weights,
-            else 0 to 2^bits - 1.
+        bits: See `ActivationRounding`.
+        signed: See `ActivationRounding`.
     """
 
     mean_square: Tensor
 
     def __init__(self, bits: int, *, signed: bool) -> None:
-        super().__init__()
-        self.top = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
-        self.bottom = -self.top if signed else 0
+        super().__init__(bits, signed=signed)
         self.step = normal_step(self.top)
         self.register_buffer("mean_square", torch.tensor(-1.0))
+
+    def present_step(self) -> float:
+        """The step that suits the batches seen so far; see `ActivationRounding`."""
+        return float(max(self.mean_square.sqrt().item(), _TINY) * self.step)
 
     def forward(self, x: Tensor) -> Tensor:
         """Rounds a batch of any shape."""
@@ -128,7 +133,7 @@ class RoundedActivations(nn.Module):
             # Negative until the first batch, whose statistics then count alone.
             share = NEWEST if self.mean_square >= 0 else 1.0
             self.mean_square.lerp_(newest, share)
-        step = max(self.mean_square.sqrt().item(), _TINY) * self.step
+        step = self.present_step()
         # Torch's fake_quantize_per_tensor_affine goes number by number: three times slower.
         clipped = functional.hardtanh(x, self.bottom * step, self.top * step)
         rounded: Tensor = _Nearest.apply(clipped, step)  # type: ignore[no-untyped-call]

@@ -1,0 +1,57 @@
+"""What a quantiser is: how `QuantizedNetwork` rounds, and what others read of it afterwards."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+
+class WeightRounding(nn.Module, ABC):
+    """Rounds weights symmetrically, with one step per output channel.
+
+    Args:
+        bits: At least 2; the levels are -(2^(bits-1) - 1) to 2^(bits-1) - 1.
+
+    Attributes:
+        levels: Levels above 0.
+    """
+
+    def __init__(self, bits: int) -> None:
+        super().__init__()
+        self.levels: int = 2 ** (bits - 1) - 1
+
+    @abstractmethod
+    def steps(self, weight: Tensor) -> Tensor:
+        """The steps with which weights ``(K, ...)`` are rounded, all above 0, ``(K,)``."""
+
+    @abstractmethod
+    def forward(self, weight: Tensor) -> Tensor:
+        """Rounds weights ``(K, ...)`` to integers times `steps`."""
+
+
+class ActivationRounding(nn.Module, ABC):
+    """Rounds activations with one step per tensor.
+
+    Args:
+        bits: At least 2.
+        signed: Whether there are negative activations: the levels are then those of weights,
+            else 0 to 2^bits - 1.
+
+    Attributes:
+        bottom: The lowest level.
+        top: The highest level.
+    """
+
+    def __init__(self, bits: int, *, signed: bool) -> None:
+        super().__init__()
+        self.top: int = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
+        self.bottom: int = -self.top if signed else 0
+
+    @abstractmethod
+    def present_step(self) -> float:
+        """The step with which the next batch is rounded when testing, above 0."""
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Rounds a batch of any shape to levels times the step."""
