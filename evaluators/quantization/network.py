@@ -195,6 +195,9 @@ def _pooled(x: Tensor, layer: Layer) -> Tensor:
 class QuantizedNetwork(nn.Module):
     """A graph as a module: images ``(n, channels, image, image)`` to scores ``(n, classes)``.
 
+    Attributes:
+        graph: The network.
+
     Args:
         graph: The network. Its images must not be negative.
         generator: Draws the first weights; the global random state is neither read nor changed.
@@ -205,6 +208,7 @@ class QuantizedNetwork(nn.Module):
 
     def __init__(self, graph: Graph, generator: torch.Generator) -> None:
         super().__init__()
+        self.graph = graph
         channels, signed = [graph.channels], [False]
         self.computations = nn.ModuleList()
         for layer in graph.layers:

@@ -10,6 +10,7 @@ from hwnas.cli.display import plain_console
 from hwnas.design import Design
 from hwnas.design.export import GROUP, export
 from hwnas.errors import DesignError, PluginError
+from hwnas.evaluation.wrappers import unwrapped
 from hwnas.study import Study
 
 
@@ -47,7 +48,7 @@ def export_design(
             cure="e.g. --to scalesim",
         )
     number, design = _chosen(study, number)
-    exported = export(design, tool)
+    exported = export(design, tool, list(unwrapped(study.problem.evaluators)))
     target = folder if folder is not None else directory / f"export-{number}-{tool}"
     about = {"tool": tool, "design": number, "study": study.name}
     written = exported.write(target, force=force, about=about)

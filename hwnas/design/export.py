@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Final, NamedTuple
@@ -43,13 +43,13 @@ class Exported:
     """A design in the format of a tool.
 
     Attributes:
-        files: Relative path, with ``/``, to text.
+        files: Relative path, with ``/``, to text or bytes.
         notes: What the tool does differently or cannot say, one sentence each.
         layers: The layers in the files, in the order of execution. Rows of the design without one
             are named in the notes.
     """
 
-    files: Mapping[str, str]
+    files: Mapping[str, str | bytes]
     notes: tuple[str, ...]
     layers: tuple[ExportedLayer, ...]
 
@@ -96,7 +96,7 @@ class Exported:
             for name, text in texts.items():
                 file = beside / name
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(text, encoding="utf-8", newline="\n")
+                file.write_bytes(text if isinstance(text, bytes) else text.encode())
             if (whole / MARK).is_file():
                 shutil.rmtree(whole)
             if whole.exists():
@@ -137,20 +137,37 @@ class Export(ABC):
                 message says which. What is left out of the rest is in the notes.
         """
 
+    def files_with(self, design: Design, evaluators: Sequence[object]) -> Exported:
+        """The files of one design of a study; by default `files`.
 
-def export(design: Design, tool: str) -> Exported:
+        Override it where the study's evaluators know something that belongs into the files, e.g.
+        how the network is trained.
+
+        Args:
+            design: See `files`.
+            evaluators: The study's, without wrappers.
+
+        Raises:
+            DesignError: See `files`.
+        """
+        del evaluators
+        return self.files(design)
+
+
+def export(design: Design, tool: str, evaluators: Sequence[object] = ()) -> Exported:
     """Writes a design in the format of a tool.
 
     Args:
         design: With a network and an accelerator.
         tool: The name of an export, e.g. ``scalesim``; ``hwnas list exports`` shows them.
+        evaluators: Those of its study, without wrappers; ``onnx`` trains with them.
 
     Raises:
         PluginError: There is no export of that name.
         DesignError: See `Export.files`.
     """
     plugin: Export = plugins.load(GROUP, tool)()
-    return plugin.files(design)
+    return plugin.files_with(design, evaluators)
 
 
 def _refuse_what_is_there(target: Path, *, force: bool) -> None:

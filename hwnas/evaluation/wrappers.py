@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import reduce
 
 import numpy as np
@@ -178,6 +178,21 @@ def distinct_metrics(evaluators: Sequence[Evaluator]) -> tuple[Metric, ...]:
                 )
             owner[metric.name] = evaluator.name
     return tuple(metric for evaluator in evaluators for metric in evaluator.metrics)
+
+
+def unwrapped(evaluators: Iterable[Evaluator]) -> Iterator[Evaluator]:
+    """The evaluators inside transparent wrappers and `Joined`, in order.
+
+    Args:
+        evaluators: E.g. those of a problem.
+    """
+    for evaluator in evaluators:
+        if isinstance(evaluator, Transparent):
+            yield from unwrapped([evaluator.inner])
+        elif isinstance(evaluator, Joined):
+            yield from unwrapped(evaluator.evaluators)
+        else:
+            yield evaluator
 
 
 class Cached(Transparent):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from hwnas.evaluation.second_opinion import (
     Question,
     SecondOpinion,
 )
-from hwnas.evaluation.wrappers import Joined, Transparent
+from hwnas.evaluation.wrappers import unwrapped
 from hwnas.problem import Problem
 from hwnas.verification.answers import Answers
 from hwnas.verification.process import ToolProcess
@@ -178,7 +178,7 @@ def coster_of(problem: Problem) -> Evaluator:
     Raises:
         DesignError: None does.
     """
-    for evaluator in _unwrapped(problem.evaluators):
+    for evaluator in unwrapped(problem.evaluators):
         if isinstance(evaluator, CostsLayers):
             return evaluator
     raise DesignError(
@@ -186,16 +186,6 @@ def coster_of(problem: Problem) -> Evaluator:
         rule="a second opinion is about layers, e.g. those of the evaluator systolic",
         given=", ".join(evaluator.name for evaluator in problem.evaluators),
     )
-
-
-def _unwrapped(evaluators: Iterable[Evaluator]) -> Iterable[Evaluator]:
-    for evaluator in evaluators:
-        if isinstance(evaluator, Transparent):
-            yield from _unwrapped([evaluator.inner])
-        elif isinstance(evaluator, Joined):
-            yield from _unwrapped(evaluator.evaluators)
-        else:
-            yield evaluator
 
 
 def spread(n: int, count: int) -> list[int]:
