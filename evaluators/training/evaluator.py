@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,19 +17,18 @@ from evaluators import datasets
 from evaluators.dataset_files import DataFiles
 from evaluators.datasets import Dataset
 from evaluators.quantization import QuantizedNetwork
-from evaluators.torch_threads import one_thread
+from evaluators.training.checkpoints import Checkpoints, Unkept
+from evaluators.training.devices import Device, chosen, repeatable
 from evaluators.training.loop import Course, Recipe, Trainer, error_rate
+from evaluators.training.run import Curve, Run, curve_of, split
+from evaluators.training.snapshots import Snapshot, arrays_of, give_arrays, prefixed
 from hwnas.design.designs import Design, Designs
 from hwnas.design.graph import Graph
-from hwnas.errors import ProblemError
+from hwnas.errors import DesignError, ProblemError
 from hwnas.evaluation import Expense, Infeasible, PerDesign
-from hwnas.evaluation.interface import Chunk
+from hwnas.evaluation.interface import Chunk, describe
 from hwnas.metrics import Goal, Metric, Reason
 
-_PATIENCE = 0.5
-"""Share of the epochs after which a loss that is not below chance is given up ..."""
-_WARM_UP = 2
-"""... but never in the first epochs, in which small networks of 2 bits do not leave chance."""
 _BUILT_IN = "digits"
 """The data set that never changes: it need not be read before it is trained on."""
 
@@ -65,6 +65,18 @@ class Training(PerDesign):
         weight_decay: Decoupled weight decay, relative to the learning rate.
         fidelities: The lower fidelities that are offered: shares of the epochs, above 0 and below
             1, e.g. ``[0.125]`` for one epoch of eight. Grey-box search uses cheap ones.
+        checkpoints: A folder where every training is kept after every epoch, and the weights of
+            the finished ones. A training that was killed goes on from its last whole epoch, and
+            ends with the error it would have had. A relative path starts from the study file.
+            Left out, nothing is kept. It changes no answer.
+        patience: A training ends after so many epochs without a lower error on held-out training
+            images, and in any case has the weights of the best epoch. Left out, every training
+            takes all epochs and keeps its last weights. As the learning rate falls only towards
+            the end of the cycle, few epochs of patience end trainings that would have improved.
+        validation: The share of the training images that is held out where there is patience.
+        device: ``cpu``; ``cuda``, a graphics processor of NVIDIA's; or ``auto``, the latter where
+            there is one. Small networks gain nothing from it. Answers on another device are
+            another version.
 
     Raises:
         ProblemError: An option is out of range or names no data set, or the data set is not on
@@ -90,6 +102,10 @@ class Training(PerDesign):
         learning_rate: float = 0.04,
         weight_decay: float = 1e-4,
         fidelities: tuple[float, ...] = (0.5,),
+        checkpoints: Path | None = None,
+        patience: int | None = None,
+        validation: float = 0.1,
+        device: Device = "cpu",
     ) -> None:
         self.dataset = datasets.known(dataset) if isinstance(dataset, str) else dataset
         self.recipe = Recipe(
@@ -108,22 +124,33 @@ class Training(PerDesign):
                     given=str(list(fidelities)),
                 )
         self.fidelities = (*sorted(set(fidelities)), 1.0)
+        self.patience = patience if patience is None else _checked("patience", patience, least=1)
+        self.validation = _checked("validation", validation, least=0, excluded=True)
+        self.device = chosen(device)
         self.version = (
             f"1 {_label(self.dataset)} epochs={epochs} batch_size={batch_size} "
             f"learning_rate={learning_rate:g} weight_decay={weight_decay:g}"
         )
+        if patience is not None:
+            self.version += f" patience={patience} validation={validation:g}"
+        if self.device != "cpu":
+            self.version += f" device={self.device}"
+        self.checkpoints = checkpoints
 
     def stream(self, designs: Designs, fidelity: float = 1.0) -> Iterator[Chunk]:
         """Measures one by one; see `Evaluator.stream`.
 
         Raises:
-            ProblemError: The networks do not fit the data set, or the fidelity is not offered:
-                mistakes of the study, so no row can answer them.
+            ProblemError: The networks do not fit the data set, the fidelity is not offered, or
+                the folder of checkpoints is of other trainings: mistakes of the study, so no row
+                can answer them.
         """
         some = designs
         if not len(some):  # a study is being checked: any network shows whether they fit
             some = Designs(designs.space, np.zeros((1, len(designs.space)), dtype=np.int64))
         self._check(some[0].graph, fidelity)
+        if self._folder is not None:
+            self._folder.open(designs.space)
         yield from super().stream(designs, fidelity)
 
     def measure(self, design: Design, fidelity: float = 1.0) -> Mapping[str, float] | Infeasible:
@@ -137,23 +164,118 @@ class Training(PerDesign):
         Raises:
             ProblemError: See `stream`.
         """
-        dataset = self._check(design.graph, fidelity)
-        recipe = self._recipe(design, fidelity)
-        with one_thread():
-            network = self._network(design)
-            trainer = Trainer(
-                network, dataset, recipe, self._seed(design), course=self._course(design)
+        return self._train(design, fidelity)[0]
+
+    def trained(self, design: Design) -> QuantizedNetwork:
+        """The network of a design, trained: from its checkpoint, else it is trained now.
+
+        Returns:
+            A module on the CPU, in evaluation mode.
+
+        Raises:
+            ProblemError: See `stream`.
+            DesignError: Its training diverges.
+        """
+        answer, network = self._train(design, 1.0)
+        if isinstance(answer, Infeasible):
+            raise DesignError("the network of this design cannot be trained", given=answer.note)
+        return network.cpu().eval()
+
+    def curve(self, design: Design, fidelity: float = 1.0) -> Curve | None:
+        """The learning curve of a design, as far as it was trained: from its checkpoint.
+
+        Returns:
+            ``None`` where there is none.
+
+        Raises:
+            ProblemError: There is no folder of checkpoints, or it is of other trainings.
+        """
+        if self._folder is None:
+            raise ProblemError(
+                "no learning curve is kept",
+                where="option checkpoints",
+                rule="trainings are kept in a folder",
+                cure="give training a folder, e.g. checkpoints: trainings",
             )
-            chance = math.log(dataset.classes)
-            patience = max(_WARM_UP, _PATIENCE * recipe.epochs)
-            for epoch, loss in enumerate(trainer, start=1):
-                if not math.isfinite(loss) or (epoch > patience and loss >= chance):
-                    return Infeasible(
-                        f"diverged: mean loss {loss:.4g} in epoch {epoch} of {recipe.epochs}, "
-                        f"chance is {chance:.4g}",
-                        Reason.DIVERGED,
-                    )
-            return {"error": error_rate(network, dataset)}
+        files = self._files(design, fidelity)
+        found = files.finished() or files.going()
+        return None if found is None else curve_of(found)
+
+    @property
+    def _folder(self) -> Checkpoints | None:
+        if self.checkpoints is None:
+            return None
+        return Checkpoints(self.checkpoints, self.version, self.reads)
+
+    def _files(self, design: Design, fidelity: float) -> Unkept:
+        if self._folder is None:
+            return Unkept()
+        self._folder.open(design.space)
+        return self._folder.of(design, fidelity)
+
+    def _train(
+        self, design: Design, fidelity: float
+    ) -> tuple[Mapping[str, float] | Infeasible, QuantizedNetwork]:
+        """The answer for a design and its trained network, from what is kept or by training."""
+        dataset = self._check(design.graph, fidelity)
+        files = self._files(design, fidelity)
+        with repeatable(self.device):
+            try:
+                answer, run = self._resumed(files, design, fidelity, dataset)
+            except (ValueError, LookupError) as error:  # a checkpoint of another network
+                files.set_aside(describe(error))
+                answer, run = self._resumed(files, design, fidelity, dataset)
+            if answer is None:
+                answer = self._go_on(run, files, dataset)
+            network = run.trainer.module
+            assert isinstance(network, QuantizedNetwork)
+            return answer, network
+
+    def _resumed(
+        self, files: Unkept, design: Design, fidelity: float, dataset: Dataset
+    ) -> tuple[Mapping[str, float] | Infeasible | None, Run]:
+        """A training as far as it is kept, and its answer if it is finished."""
+        network = self._network(design).to(self.device)
+        run = self._begin(design, fidelity, network, dataset)
+        if (finished := files.finished()) is not None:
+            give_arrays(network, finished.part("module"))
+            return _answer_of(finished), run
+        if (going := files.going()) is not None:
+            run.restore(going)
+        return None, run
+
+    def _begin(
+        self, design: Design, fidelity: float, network: QuantizedNetwork, dataset: Dataset
+    ) -> Run:
+        held_out = None
+        if self.patience is not None:
+            dataset, held_out = split(dataset, self.validation)
+        trainer = Trainer(
+            network,
+            dataset,
+            self._recipe(design, fidelity),
+            self._seed(design),
+            course=self._course(design),
+            device=torch.device(self.device),
+        )
+        return Run(trainer, held_out)
+
+    def _go_on(self, run: Run, files: Unkept, dataset: Dataset) -> Mapping[str, float] | Infeasible:
+        trainer = run.trainer
+        answer: Mapping[str, float] | Infeasible | None = None
+        while answer is None and not run.is_over:
+            run.advance()
+            answer = run.curve.diverged(trainer.recipe.epochs, math.log(dataset.classes))
+            if self.patience is not None and run.has_stalled(self.patience):
+                break
+            if files.is_kept and not run.is_over:
+                files.keep(run.snapshot())
+        if answer is None:
+            run.settle()
+            answer = {"error": error_rate(trainer.module, dataset, trainer.device)}
+        if files.is_kept:
+            files.finish(_finished(run, answer))
+        return answer
 
     def _recipe(self, design: Design, fidelity: float) -> Recipe:
         """How a design is trained: the options, and the genes that overrule them."""
@@ -183,6 +305,22 @@ class Training(PerDesign):
         dataset = datasets.load(self.dataset)
         dataset.check(graph.channels, graph.image, graph.classes)
         return dataset
+
+
+def _finished(run: Run, answer: Mapping[str, float] | Infeasible) -> Snapshot:
+    """What is kept of a finished training: its answer, its curve and its network."""
+    given: dict[str, Any] = {"values": answer}
+    if isinstance(answer, Infeasible):
+        given = {"note": answer.note, "reason": answer.reason.name}
+    facts = {"losses": run.curve.losses, "errors": run.curve.errors, "answer": given}
+    return Snapshot(prefixed("module", arrays_of(run.trainer.module)), facts)
+
+
+def _answer_of(finished: Snapshot) -> Mapping[str, float] | Infeasible:
+    given = finished.facts["answer"]
+    if "values" in given:
+        return dict(given["values"])
+    return Infeasible(given["note"], Reason[given["reason"]])
 
 
 def _label(source: str | DataFiles | Dataset) -> str:

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from evaluators import datasets
 from evaluators.datasets import Dataset, Images
+from evaluators.training.snapshots import Snapshot, arrays_of, give_arrays, prefixed
 from hwnas.arrays import Floats, Ints
 
 _TEST_BATCH = 400
@@ -160,6 +161,46 @@ class Trainer:
             total += loss.item()
         self.epoch += 1
         return total / steps
+
+    def snapshot(self) -> Snapshot:
+        """Everything that `restore` needs to go on as if nothing had happened."""
+        state = self.optimiser.state_dict()
+        arrays = {
+            f"{i}.{name}": tensor.cpu().numpy()
+            for i, tensors in state["state"].items()
+            for name, tensor in tensors.items()
+        }
+        facts = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "groups": state["param_groups"],
+            "cycle": self.cycle.state_dict(),
+            "rng": self.rng.bit_generator.state,
+        }
+        module = prefixed("module", arrays_of(self.module))
+        return Snapshot(
+            {**module, **prefixed("optimiser", arrays), "image_losses": self.losses}, facts
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Goes on where a snapshot was taken.
+
+        Raises:
+            ValueError: It is of another network, data set or optimiser.
+        """
+        facts = snapshot.facts
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, array in snapshot.part("optimiser").items():
+            i, _, key = name.partition(".")
+            state.setdefault(int(i), {})[key] = torch.from_numpy(np.array(array))
+        if snapshot.arrays["image_losses"].shape != self.losses.shape:
+            raise ValueError(f"it is of {len(snapshot.arrays['image_losses'])} training images")
+        give_arrays(self.module, snapshot.part("module"))
+        self.optimiser.load_state_dict({"state": state, "param_groups": facts["groups"]})
+        self.cycle.load_state_dict(dict(facts["cycle"]))
+        self.rng.bit_generator.state = facts["rng"]
+        self.losses = np.array(snapshot.arrays["image_losses"])
+        self.epoch, self.step = facts["epoch"], facts["step"]
 
     def _loss(self, x: Tensor, y: Tensor, rows: Ints, weights: Floats | None) -> Tensor:
         if weights is None:
