@@ -126,8 +126,11 @@ def evaluator_subject(name):
     return EvaluatorSubject(build("hwnas.evaluators", name), SPACE_OF.get(name, JOINT), rows)
 
 
-# A table needs a file and its columns: tests/evaluators/test_tabular.py runs the suite on several.
-@pytest.mark.parametrize("name", sorted(set(plugins.available("hwnas.evaluators")) - {"tabular"}))
+ELSEWHERE = {"tabular", "ladder"}
+"""A table needs a file and a ladder its rungs: their tests in tests/evaluators run the suite."""
+
+
+@pytest.mark.parametrize("name", sorted(set(plugins.available("hwnas.evaluators")) - ELSEWHERE))
 @pytest.mark.parametrize("check", evaluator_checks(), ids=str)
 def test_evaluators(name, check):
     check(evaluator_subject(name))

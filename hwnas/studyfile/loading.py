@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from hwnas.studyfile.model import (
     Plugin,
     StudyModel,
 )
-from hwnas.studyfile.options import option_model
+from hwnas.studyfile.options import located, option_model
 from hwnas.studyfile.predicted import check_features, predicted_evaluator
 from hwnas.units import parse_quantity
 from hwnas.yardstick import references
@@ -298,7 +298,8 @@ class _Reader:
         """A plug-in's validated options, or ``None`` where something is wrong with them."""
         try:
             model = option_model(group, plugin.use)
-            return self._found(plugin, model.model_validate(plugin.options))
+            context = {"folder": self.document.file.parent}
+            return self._found(plugin, model.model_validate(plugin.options, context=context))
         except HwnasError as error:
             self.add((*path, "use"), str(error))
         except ValidationError as error:
@@ -307,22 +308,10 @@ class _Reader:
 
     def _found(self, plugin: Plugin, options: BaseModel) -> BaseModel:
         """The options with paths that start from the file's folder, wherever hwnas is called."""
-        folder = self.document.file.parent
-        found = {}
-        for name in options.model_fields_set:
-            value = getattr(options, name)
-            if isinstance(value, Path):
-                found[name] = path = (folder / value).resolve()
-                written: Any = str(path)
-            elif paths := _paths(value, folder):
-                found[name] = replace(value, **paths)
-                texts = {key: str(path) for key, path in paths.items()}
-                written = {**plugin.options[name], **texts}
-            else:
-                continue
-            if plugin.model_extra is not None:
-                plugin.model_extra[name] = written
-        return options.model_copy(update=found)
+        found, written = located(options, plugin.options, self.document.file.parent)
+        if plugin.model_extra is not None:
+            plugin.model_extra.update(written)
+        return found
 
     def check_plugins(self, values: dict[str, Any]) -> None:
         """Notes what is wrong with the options of plug-ins in a file that is not in order."""
@@ -357,14 +346,6 @@ class _Reader:
         """
         if self.problems:
             raise self.error()
-
-
-def _paths(value: Any, folder: Path) -> dict[str, Path]:
-    """The paths in an option that is a data class, starting from the folder."""
-    if not is_dataclass(value) or isinstance(value, type):
-        return {}
-    given = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
-    return {key: (folder / path).resolve() for key, path in given.items() if isinstance(path, Path)}
 
 
 def _written(location: tuple[str | int, ...], values: Any, before: Path_) -> tuple[str | int, ...]:
