@@ -11,6 +11,7 @@ import numpy as np
 from hwnas.arrays import Bools, Floats, Ints
 from hwnas.metrics import Measurements, Reason
 from hwnas.problem import Problem, nondominated
+from hwnas.rungs import Standing, standings
 from hwnas.space import keys
 
 _ROUNDING: Final = 1e-6
@@ -85,13 +86,8 @@ class Block:
 
 
 def costly_columns(problem: Problem) -> Ints:
-    """The columns of the genome that somebody COSTLY reads, ``(j,)``; all where nothing is COSTLY.
-
-    Designs that are equal there share one costly evaluation.
-    """
-    reads = [e.reads for e in problem.costly]
-    parts: frozenset[str] = frozenset().union(*reads) if all(reads) else frozenset()
-    return problem.space.columns_of(*problem.space.read_by(parts))
+    """See `Problem.costly_columns`."""
+    return problem.costly_columns
 
 
 def answered(problem: Problem, measurements: Measurements) -> Bools:
@@ -185,6 +181,7 @@ class History:
         self._spent = 0.0
         self._front = np.empty(0, dtype=np.int64)
         self._front_losses = np.empty((0, len(problem.objectives)))
+        self._standings: tuple[int, tuple[Standing, ...]] = (0, ())
         self.failures = 0
         self.learnt = 0
         self.seconds = 0.0
@@ -215,6 +212,18 @@ class History:
     def front_losses(self) -> Floats:
         """The losses of the front, ``(j, m)``."""
         return self._front_losses
+
+    @property
+    def rungs(self) -> tuple[Standing, ...]:
+        """How each fidelity ranks designs, ascending; nothing where none below 1 was used."""
+        if len(self.problem.fidelities) == 1:
+            return ()
+        count, found = self._standings
+        if count < self._count:
+            rows = self.rows
+            found = standings(self.problem, rows.genomes, rows.measurements, rows.step)
+            self._standings = self._count, found
+        return found
 
     def add(self, block: Block) -> None:
         """Appends rows."""

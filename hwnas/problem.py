@@ -140,6 +140,16 @@ class Problem:
         return tuple(e for e in self.evaluators if e.expense is Expense.COSTLY)
 
     @cached_property
+    def costly_columns(self) -> Ints:
+        """The columns of the genome that somebody COSTLY reads; all where nothing is COSTLY.
+
+        Designs that are equal there share one costly evaluation.
+        """
+        reads = [e.reads for e in self.costly]
+        parts: frozenset[str] = frozenset().union(*reads) if all(reads) else frozenset()
+        return self.space.columns_of(*self.space.read_by(parts))
+
+    @cached_property
     def free_metrics(self) -> frozenset[str]:
         """The names of the metrics that FREE evaluators measure."""
         return frozenset(m.name for e in self.free_evaluators for m in e.metrics)

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from hwnas.arrays import Ints
-from hwnas.searchers.interface import Told, unseen
+from hwnas.searchers.interface import Known, unseen
 from hwnas.space import Space
 
 _ROUNDS: Final = 10
@@ -16,7 +16,7 @@ _ROUNDS: Final = 10
 
 
 def offspring(
-    told: Told,
+    told: Known,
     space: Space,
     n: int,
     rng: np.random.Generator,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -124,6 +124,14 @@ class Searcher(ABC):
         return np.random.default_rng((self.seed, len(self.told)))
 
 
+class Known(Protocol):
+    """Somebody who knows which designs are new."""
+
+    def new(self, genomes: Ints) -> Bools:
+        """``bool (n,)``: rows that are not known, the first of each design only."""
+        ...
+
+
 class Told:
     """What a searcher was told, in order, as columns.
 
@@ -201,7 +209,7 @@ _ROUNDS = 20
 _ENUMERABLE = 100_000
 
 
-def unseen(told: Told, space: Space, n: int, rng: np.random.Generator, before: Ints) -> Ints:
+def unseen(told: Known, space: Space, n: int, rng: np.random.Generator, before: Ints) -> Ints:
     """Draws random designs that were neither told nor proposed in this step.
 
     Args:

@@ -20,6 +20,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from hwnas.arrays import Bools, Floats, Ints
+from hwnas.rungs import JUDGED, RANKS
 from hwnas.searchers.greybox.anatomy import Anatomy
 from hwnas.searchers.greybox.belief import Belief, Early
 from hwnas.searchers.greybox.describer import Describer
@@ -27,10 +28,6 @@ from hwnas.searchers.greybox.ledger import Ledger
 
 _DEAREST: Final = 0.25
 """A fidelity that costs more than this share of a whole evaluation is not worth its price."""
-JUDGED: Final = 8
-"""Designs measured both ways before a fidelity is judged."""
-_RANKS: Final = 0.3
-"""Kendall's tau below which a fidelity tells too little."""
 _LEARNABLE: Final = 4
 
 Learn = Callable[[Floats, Floats, dict[int, Floats]], Belief]
@@ -87,7 +84,7 @@ class Rung:
     def ranks(self, whole: Ledger) -> bool:
         """Whether it tells something, or it is too early to say."""
         found = self.correlation(whole)
-        return found is None or found >= _RANKS
+        return found is None or found >= RANKS
 
     def opinion(
         self, describe: Describer, learn: Learn, first: int | None = None

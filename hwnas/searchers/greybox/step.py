@@ -8,11 +8,12 @@ from typing import Final
 import numpy as np
 
 from hwnas.arrays import Bools, Floats, Ints
+from hwnas.rungs import JUDGED
 from hwnas.searchers.greybox.anatomy import Anatomy
 from hwnas.searchers.greybox.belief import MANY, Belief, Early
 from hwnas.searchers.greybox.certificate import OPTIMISM, Designs, begun, enough, remaining
 from hwnas.searchers.greybox.describer import Describer
-from hwnas.searchers.greybox.ladder import JUDGED, Opinion, Rung
+from hwnas.searchers.greybox.ladder import Opinion, Rung
 from hwnas.searchers.greybox.ledger import Growing, Ledger
 from hwnas.searchers.greybox.monotone import Monotone
 from hwnas.searchers.greybox.plan import Candidates, Choice, Frame, archived, learnt, settled
