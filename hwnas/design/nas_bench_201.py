@@ -15,7 +15,7 @@ pooling) plus the biases of the classifier.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar, Final
 
@@ -31,7 +31,8 @@ from hwnas.design.candidates import (
     relative_logs,
     sizes,
 )
-from hwnas.design.graph import Graph
+from hwnas.design.graph import Activation, Graph, Source
+from hwnas.design.graph_builder import INPUT, Form, GraphBuilder
 from hwnas.design.layers import LayerTable, Operator
 from hwnas.design.nas_bench_201_cell import (
     CONV1,
@@ -41,16 +42,18 @@ from hwnas.design.nas_bench_201_cell import (
     NONE,
     OPERATORS,
     POOL,
+    SKIP,
     canonical,
     description,
     description_names,
     living,
 )
 from hwnas.design.parts import NetworkFamily
-from hwnas.errors import DesignError, SpaceError
+from hwnas.errors import SpaceError
 from hwnas.space import Gene
 
 _STAGES: Final = 3
+_KERNELS: Final = {CONV1: 1, CONV3: 3}
 
 
 @dataclass(frozen=True)
@@ -117,17 +120,60 @@ class NASBench201(NetworkFamily):
         return np.hstack([description(cells), _log_sizes(self, cells)])
 
     def graph(self, config: Mapping[str, Choice]) -> Graph:
-        """Not available.
+        """One network as a graph at single precision; see `NetworkFamily.graph`."""
+        codes = np.array([[OPERATORS.index(str(config[f"net.e{i}{j}"])) for i, j in EDGES]])
+        if self.drop_dead_edges:
+            codes = living(codes)
+        cell: tuple[int, ...] = tuple(codes[0].tolist())
+        net = GraphBuilder(self.image, self.channels)
+        width, number = self.stem_channels, 0
+        place = Source(net.convolution(INPUT, width, 3, normalised=True))
+        for stage in range(_STAGES):
+            if stage:
+                width, number = 2 * width, number + 1
+                net.cell = number
+                place = Source(_reduction(net, place, width))
+            for _ in range(self.cells_per_stage):
+                number += 1
+                net.cell = number
+                place = _cell(net, place, cell)
+        net.cell = 0
+        means = net.global_pool(place, normalised_before=True, activation_before=Activation.RELU)
+        net.linear(means, self.classes)
+        return net.graph()
 
-        Raises:
-            DesignError: Always: a `Graph` has no padded pooling, no activation before the
-                convolution, and no sum that several layers draw on.
-        """
-        raise DesignError(
-            "networks of nas_bench_201 cannot be built as graphs",
-            rule="pooling has no padding, and the activation follows the convolution",
-            cure="take their accuracies from a table, or train networks of skipnet",
-        )
+
+_BEFORE_AND_AFTER: Final[Form] = {"activation_before": Activation.RELU, "normalised": True}
+
+
+def _reduction(net: GraphBuilder, source: Source, width: int) -> int:
+    """The residual block between stages; its shortcut is not normalised."""
+    body = net.convolution(source, width, 3, stride=2, **_BEFORE_AND_AFTER)
+    body = net.convolution(body, width, 3, **_BEFORE_AND_AFTER)
+    shortcut = net.convolution(net.pool(source, 2, stride=2), width, biased=False)
+    return net.sum(body, shortcut)
+
+
+def _cell(net: GraphBuilder, source: Source, cell: tuple[int, ...]) -> Source:
+    """The last node of a cell; a node that no edge brings anything to is zero."""
+    nodes = [source]
+    width = net.width(source)
+    for into in INTO.values():
+        brought: list[Source] = []
+        for edge in into:
+            operator, place = cell[edge], nodes[EDGES[edge][0]]
+            if operator == SKIP:
+                brought.append(place)
+            elif operator == POOL:
+                brought.append(Source(net.pool(place, 3, padding=1)))
+            elif operator != NONE:
+                kernel = _KERNELS[operator]
+                brought.append(Source(net.convolution(place, width, kernel, **_BEFORE_AND_AFTER)))
+        node = brought[0] if brought else replace(source, zero=True)
+        for other in brought[1:]:
+            node = Source(net.sum(node, other))
+        nodes.append(node)
+    return nodes[-1]
 
 
 def _log_sizes(family: NASBench201, cells: Ints) -> Floats:

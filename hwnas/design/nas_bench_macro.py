@@ -32,10 +32,11 @@ from hwnas.design.candidates import (
     relative_logs,
     sizes,
 )
-from hwnas.design.graph import Graph
+from hwnas.design.graph import Activation, Graph
+from hwnas.design.graph_builder import INPUT, Form, GraphBuilder
 from hwnas.design.layers import LayerTable, Operator
 from hwnas.design.parts import NetworkFamily
-from hwnas.errors import DesignError, SpaceError
+from hwnas.errors import SpaceError
 from hwnas.space import Gene
 
 BLOCKS: Final = ("identity", "mbconv_e3_k3", "mbconv_e6_k5")
@@ -112,16 +113,29 @@ class NASBenchMacro(NetworkFamily):
         return np.column_stack([one_hot(blocks, len(BLOCKS)), *shares, depth, logs])
 
     def graph(self, config: Mapping[str, Choice]) -> Graph:
-        """Not available.
-
-        Raises:
-            DesignError: Always: a `Graph` has no sum that several layers draw on.
-        """
-        raise DesignError(
-            "networks of nas_bench_macro cannot be built as graphs",
-            rule="a sum of layers is drawn on by one layer only",
-            cure="take their accuracies from a table, or train networks of skipnet",
-        )
+        """One network as a graph at single precision; see `NetworkFamily.graph`."""
+        rectified: Form = {"normalised": True, "activation": Activation.RELU}
+        net = GraphBuilder(self.image, self.channels)
+        place, width = net.convolution(INPUT, _STEM, 3, **rectified), _STEM
+        for stage in STAGES:
+            width *= 2
+            for block in stage:
+                net.cell = block + 1
+                stride = 2 if block == stage[0] else 1
+                kind = BLOCKS.index(str(config[f"net.b{block + 1}"]))
+                if kind != IDENTITY:
+                    expansion, kernel = _EXPANSION_KERNEL[kind]
+                    inside = expansion * net.width(place)
+                    place = net.inverted_residual(
+                        place, width, kernel,
+                        stride=stride, inside=inside, activation=Activation.RELU,
+                    )  # fmt: skip
+                elif stride > 1:
+                    place = net.convolution(place, width, stride=stride, normalised=True)
+        net.cell = 0
+        place = net.convolution(place, _HEAD, **rectified)
+        net.linear(net.global_pool(place), self.classes)
+        return net.graph()
 
 
 def canonical(blocks: Ints) -> Ints:

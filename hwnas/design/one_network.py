@@ -48,17 +48,19 @@ class OneNetwork(NetworkFamily):
         return self.table.take([0] * n)
 
     def graph(self, config: Mapping[str, Choice]) -> Graph:
-        """Not available.
+        """Not available, unless a family overrides it.
 
         Raises:
-            DesignError: Always: a `Graph` has no padded pooling, no product of activations, and no
-                sum that several layers draw on.
+            DesignError: Always: a layer table does not say which layer draws on which, what is
+                normalised, and what is activated how.
         """
-        raise DesignError(
-            f"{self.label} cannot be built as a graph",
-            rule="pooling has no padding, and a sum of layers is drawn on by one layer only",
-            cure="take its accuracy from a table, or train networks of skipnet",
+        raise self._no_graph(
+            "only the sizes of its layers are known, not how they are connected",
+            cure="take its accuracy from a table, or train a network that is built in",
         )
+
+    def _no_graph(self, rule: str, cure: str) -> DesignError:
+        return DesignError(f"{self.label} cannot be built as a graph", rule=rule, cure=cure)
 
 
 def digest(table: LayerTable) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from hwnas.design.graph import Graph
 from hwnas.design.layers import FLOAT_BITS, LayerTable, Operator
 from hwnas.errors import DesignError
 
@@ -94,14 +95,28 @@ def table_of(rows: Iterable[Row]) -> LayerTable:
     return LayerTable.of(1, np.zeros(len(listed), dtype=np.int64), cell=cell, **columns)
 
 
+def rows_of(graph: Graph) -> Iterator[Row]:
+    """The layers of a graph in which every addition is a layer of its own."""
+    for layer in graph.layers:
+        yield Row(
+            layer.C,
+            layer.K,
+            layer.image,
+            layer.image,
+            layer.kernel,
+            layer.kernel,
+            layer.stride,
+            layer.groups,
+            operator=layer.operator,
+            weight_bits=layer.weight_bits,
+            activation_bits=layer.activation_bits,
+            name=layer.name,
+        )
+
+
 def convolution(C: int, K: int, image: int, kernel: int = 1, *, stride: int = 1) -> Row:
     """A square convolution; ``image`` is its output's height and width."""
     return Row(C, K, image, image, kernel, kernel, stride)
-
-
-def depthwise(C: int, image: int, kernel: int, *, stride: int = 1) -> Row:
-    """A square depthwise convolution."""
-    return Row(C, C, image, image, kernel, kernel, stride, groups=C)
 
 
 def linear(C: int, K: int, tokens: int = 1) -> Row:
@@ -122,11 +137,6 @@ def elementwise(C: int, P: int, Q: int = 1) -> Row:
 def pooling(C: int, image: int, kernel: int, stride: int) -> Row:
     """Pooling over square windows; ``image`` is its output's height and width."""
     return Row(C, C, image, image, kernel, kernel, stride, operator=Operator.POOL)
-
-
-def global_pooling(C: int, P: int, Q: int) -> Row:
-    """Pooling of a whole image of P x Q, or of P tokens with Q = 1."""
-    return Row(C, C, R=P, S=Q, operator=Operator.POOL)
 
 
 def attention(heads: int, width: int, queries: int, keys: int, *, N: int = 1) -> Iterator[Row]:

@@ -13,9 +13,6 @@ from hwnas.errors import DesignError, SpaceError
 from hwnas.evaluation import Cached
 from hwnas.testing import SpaceSubject, space_checks
 
-OF_GRAPHS = {"graphs are sound", "graphs agree with layer rows"}
-"""Rules about graphs, which these networks do not have."""
-
 
 def layers(network, n=1):
     return Designs(FixedNetwork(network).space(), np.zeros((n, 1), dtype=np.int64)).layers
@@ -156,10 +153,46 @@ def test_impossible_policies_are_refused(options):
         BitsPerLayer(**options)
 
 
-def test_graphs_are_refused():
-    space = FixedNetwork().space()
-    with pytest.raises(DesignError, match="resnet18 cannot be built as a graph"):
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ({"network": "vit_tiny"}, "transformers"),
+        ({"network": "bert_small"}, "transformers"),
+        ({"density": 0.5}, "which weights are zero"),
+    ],
+)
+def test_what_cannot_be_trained_says_why(options, rule):
+    family = FixedNetwork(**options)
+    space = family.space()
+    with pytest.raises(DesignError, match=f"{family.label} cannot be built as a graph") as caught:
         _ = Designs(space, space.rows())[0].graph
+    assert rule in caught.value.rule
+
+
+def test_other_images_and_classes():
+    """Images of 32 x 32 leave resnet18 one pixel before its classifier of 10 classes."""
+    family = FixedNetwork("resnet18", image=32, channels=1, classes=10)
+    assert family.label == "resnet18-1x32x32-10"
+    assert FixedNetwork(**family.options()) == family
+    table, usual = family.table, FixedNetwork("resnet18").table
+    convolutions = table.operator == int(Operator.CONVOLUTION)
+    assert table.P[convolutions].tolist() == np.ceil(usual.P[convolutions] / 7).tolist()
+    assert [table.C[0], table.R[-2], table.K[-1]] == [1, 1, 10]
+    inner = slice(1, -1)
+    assert np.array_equal(table.weights[inner], usual.weights[inner])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"network": "vit_tiny", "image": 32}, "vit_tiny cannot be made for other images"),
+        ({"image": 0}, "image = 0"),
+        ({"classes": 0}, "classes = 0"),
+    ],
+)
+def test_impossible_images_are_refused(options, message):
+    with pytest.raises(SpaceError, match=message):
+        FixedNetwork(**options)
 
 
 def test_a_network_of_one_choice_can_be_cached_and_measured():
@@ -178,15 +211,25 @@ def test_a_network_of_one_choice_can_be_cached_and_measured():
     [
         FixedNetwork(),
         FixedNetwork("mobilenet_v2"),
-        FixedNetwork("efficientnet_b0"),
+        FixedNetwork("efficientnet_b0", image=32, classes=10),
+        FixedNetwork("mobilenet_v3_small"),
         FixedNetwork("vit_tiny"),
         FixedNetwork("bert_small"),
         BitsPerLayer(layers=3),
         FixedNetwork().space() + BitsPerLayer().space(),
     ],
-    ids=["resnet18", "mobilenet_v2", "efficientnet", "vit", "bert", "bits", "joint"],
+    ids=[
+        "resnet18",
+        "mobilenet_v2",
+        "efficientnet",
+        "mobilenet_v3",
+        "vit",
+        "bert",
+        "bits",
+        "joint",
+    ],
 )
-@pytest.mark.parametrize("check", [c for c in space_checks() if c.name not in OF_GRAPHS], ids=str)
+@pytest.mark.parametrize("check", space_checks(), ids=str)
 def test_conformance(check, subject):
     check(SpaceSubject.of(subject))
 

@@ -11,14 +11,12 @@ from hypothesis import strategies as st
 
 from hwnas.design import Designs, NASBench201, Operator
 from hwnas.design.nas_bench_201_cell import EDGES, OPERATORS, canonical, living
-from hwnas.errors import DesignError, SpaceError
+from hwnas.errors import SpaceError
 from hwnas.testing import SpaceSubject, space_checks
 
 FAMILY = NASBench201()
 SPACE = FAMILY.space()
 EVERY = SPACE.rows()
-OF_GRAPHS = {"graphs are sound", "graphs agree with layer rows"}
-"""Rules about graphs, which the family does not have."""
 
 cells = st.lists(st.integers(0, 4), min_size=6, max_size=6)
 
@@ -89,11 +87,6 @@ def test_dead_edges_can_be_left_out():
     empty = Designs(SPACE, np.array([[0, 0, 0, 1, 0, 0]])).layers
     assert len(kept) == len(dropped) + 15
     assert np.array_equal(dropped.macs, empty.macs)
-
-
-def test_graphs_are_refused():
-    with pytest.raises(DesignError, match="cannot be built as graphs"):
-        _ = Designs(SPACE, EVERY[:1])[0].graph
 
 
 @pytest.mark.parametrize(
@@ -189,6 +182,6 @@ def test_an_encoding_by_hand():
 
 
 @pytest.mark.parametrize("drop", [False, True])
-@pytest.mark.parametrize("check", [c for c in space_checks() if c.name not in OF_GRAPHS], ids=str)
+@pytest.mark.parametrize("check", space_checks(), ids=str)
 def test_conformance(check, drop):
     check(SpaceSubject.of(NASBench201(cells_per_stage=2, drop_dead_edges=drop)))

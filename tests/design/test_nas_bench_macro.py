@@ -9,14 +9,12 @@ from sklearn.ensemble import ExtraTreesRegressor
 
 from hwnas.design import Designs, NASBenchMacro, Operator
 from hwnas.design.nas_bench_macro import STAGES, canonical
-from hwnas.errors import DesignError, SpaceError
+from hwnas.errors import SpaceError
 from hwnas.testing import SpaceSubject, space_checks
 
 FAMILY = NASBenchMacro()
 SPACE = FAMILY.space()
 EVERY = SPACE.rows()
-OF_GRAPHS = {"graphs are sound", "graphs agree with layer rows"}
-"""Rules about graphs, which the family does not have."""
 
 # Architecture, parameters, FLOPs: as published with NAS-Bench-Macro (Apache-2.0).
 PUBLISHED = [
@@ -126,17 +124,12 @@ def test_encodings_need_fewer_trained_networks_than_the_genes(published):
     assert taus[0] > taus[1]
 
 
-def test_graphs_are_refused():
-    with pytest.raises(DesignError, match="cannot be built as graphs"):
-        _ = Designs(SPACE, EVERY[:1])[0].graph
-
-
 @pytest.mark.parametrize("options", [{"image": 12}, {"channels": 0}, {"classes": 0}])
 def test_impossible_options_are_refused(options):
     with pytest.raises(SpaceError, match=next(iter(options))):
         NASBenchMacro(**options)
 
 
-@pytest.mark.parametrize("check", [c for c in space_checks() if c.name not in OF_GRAPHS], ids=str)
+@pytest.mark.parametrize("check", space_checks(), ids=str)
 def test_conformance(check):
     check(SpaceSubject.of(NASBenchMacro(image=16, classes=3)))

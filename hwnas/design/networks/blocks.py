@@ -4,62 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hwnas.design.rows import (
-    Row,
-    addition,
-    attention,
-    convolution,
-    depthwise,
-    elementwise,
-    global_pooling,
-    linear,
-)
+from hwnas.design.graph import Graph
+from hwnas.design.graph_builder import GraphBuilder
+from hwnas.design.rows import Row, attention, linear
 
 
-def classifier(width: int, image: int) -> Iterator[Row]:
-    """Global average pooling and a fully connected layer to 1,000 classes."""
-    yield global_pooling(width, image, image)
-    yield linear(width, 1000)
-
-
-def squeeze_excitation(C: int, image: int, squeezed: int) -> Iterator[Row]:
-    """Hu, Shen, Sun, "Squeeze-and-excitation networks", CVPR 2018: scales channels by their means.
-
-    Args:
-        C: Channels.
-        image: Height and width.
-        squeezed: Channels between the two small convolutions.
-    """
-    yield global_pooling(C, image, image)
-    yield convolution(C, squeezed, 1)
-    yield convolution(squeezed, C, 1)
-    yield elementwise(C, image, image)
-
-
-def inverted_residual(
-    C: int, K: int, image: int, *, kernel: int, stride: int, inside: int, squeezed: int = 0
-) -> Iterator[Row]:
-    """Expansion, depthwise convolution, squeeze-and-excitation, projection, addition.
-
-    There is no expansion where it would not widen, and no addition where stride or width change.
-
-    Args:
-        C: Input channels.
-        K: Output channels.
-        image: Output height and width; the input's are ``stride`` times as large.
-        kernel: Kernel of the depthwise convolution.
-        stride: Its stride.
-        inside: Its channels.
-        squeezed: See `squeeze_excitation`, which 0 leaves out.
-    """
-    if inside > C:
-        yield convolution(C, inside, image * stride)
-    yield depthwise(inside, image, kernel, stride=stride)
-    if squeezed:
-        yield from squeeze_excitation(inside, image, squeezed)
-    yield convolution(inside, K, image)
-    if stride == 1 and C == K:
-        yield addition(K, image, image)
+def classifier(net: GraphBuilder, place: int, classes: int) -> Graph:
+    """Global average pooling, a fully connected layer, and nothing more."""
+    net.linear(net.global_pool(place), classes)
+    return net.graph()
 
 
 def self_attention(width: int, heads: int, tokens: int) -> Iterator[Row]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
-from hwnas.design.networks.blocks import classifier, inverted_residual
-from hwnas.design.rows import Row, convolution, global_pooling, linear
+from hwnas.design.graph import Activation, Graph
+from hwnas.design.graph_builder import INPUT, Form, GraphBuilder
+from hwnas.design.networks.blocks import classifier
 
 _Block = tuple[int, int, int, int, int]
 
@@ -44,14 +44,18 @@ _V3_SMALL: Final[tuple[_Block, ...]] = (
 )
 
 
-def mobilenet_v2() -> Iterator[Row]:
+_RELU6: Final[Form] = {"normalised": True, "activation": Activation.RELU6}
+_HARD_SWISH: Final[Form] = {"normalised": True, "activation": Activation.HARD_SWISH}
+
+
+def mobilenet_v2(image: int = 224, channels: int = 3, classes: int = 1000) -> Graph:
     """MobileNetV2: Sandler, Howard, Zhu, Zhmoginov, Chen, CVPR 2018.
 
     Table 2 of "MobileNetV2: Inverted residuals and linear bottlenecks": expansion, width,
-    repetitions and stride of each stage.
+    repetitions and stride of each stage. There is no dropout.
     """
-    yield convolution(3, 32, 112, 3, stride=2)
-    before, image = 32, 112
+    net = GraphBuilder(image, channels)
+    place = net.convolution(INPUT, 32, 3, stride=2, **_RELU6)
     for expansion, width, repetitions, first in (
         (1, 16, 1, 1),
         (6, 24, 2, 2),
@@ -61,36 +65,41 @@ def mobilenet_v2() -> Iterator[Row]:
         (6, 160, 3, 2),
         (6, 320, 1, 1),
     ):
-        image //= first
         for stride in (first, *[1] * (repetitions - 1)):
-            yield from inverted_residual(
-                before, width, image, kernel=3, stride=stride, inside=before * expansion
+            inside = expansion * net.width(place)
+            place = net.inverted_residual(
+                place, width, 3, stride=stride, inside=inside, activation=Activation.RELU6
             )
-            before = width
-    yield convolution(before, 1280, image)
-    yield from classifier(1280, image)
+    return classifier(net, net.convolution(place, 1280, **_RELU6), classes)
 
 
-def mobilenet_v3_large() -> Iterator[Row]:
+def mobilenet_v3_large(image: int = 224, channels: int = 3, classes: int = 1000) -> Graph:
     """MobileNetV3-Large: Howard et al., "Searching for MobileNetV3", ICCV 2019, table 1."""
-    yield from _mobilenet_v3(_V3_LARGE, 1280)
+    return _mobilenet_v3(_V3_LARGE, 1280, 6, GraphBuilder(image, channels), classes)
 
 
-def mobilenet_v3_small() -> Iterator[Row]:
+def mobilenet_v3_small(image: int = 224, channels: int = 3, classes: int = 1000) -> Graph:
     """MobileNetV3-Small: Howard et al., "Searching for MobileNetV3", ICCV 2019, table 2."""
-    yield from _mobilenet_v3(_V3_SMALL, 1024)
+    return _mobilenet_v3(_V3_SMALL, 1024, 3, GraphBuilder(image, channels), classes)
 
 
-def _mobilenet_v3(blocks: tuple[_Block, ...], last: int) -> Iterator[Row]:
-    yield convolution(3, 16, 112, 3, stride=2)
-    before, image = 16, 112
-    for kernel, inside, width, squeezed, stride in blocks:
-        image //= stride
-        yield from inverted_residual(
-            before, width, image, kernel=kernel, stride=stride, inside=inside, squeezed=squeezed
+def _mobilenet_v3(
+    blocks: tuple[_Block, ...], last: int, rectified: int, net: GraphBuilder, classes: int
+) -> Graph:
+    """The first blocks are rectified, all others have a hard swish; there is no dropout."""
+    place = net.convolution(INPUT, 16, 3, stride=2, **_HARD_SWISH)
+    for number, (kernel, inside, width, squeezed, stride) in enumerate(blocks):
+        place = net.inverted_residual(
+            place,
+            width,
+            kernel,
+            stride=stride,
+            inside=inside,
+            activation=Activation.RELU if number < rectified else Activation.HARD_SWISH,
+            squeezed=squeezed,
+            squeezing=(Activation.RELU, Activation.HARD_SIGMOID),
         )
-        before = width
-    yield convolution(before, 6 * before, image)
-    yield global_pooling(6 * before, image, image)
-    yield linear(6 * before, last)
-    yield linear(last, 1000)
+    place = net.convolution(place, 6 * net.width(place), **_HARD_SWISH)
+    place = net.linear(net.global_pool(place), last, activation=Activation.HARD_SWISH)
+    net.linear(place, classes)
+    return net.graph()

@@ -6,49 +6,49 @@ weights are published; the paper has it in the first 1x1 convolution.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
+from hwnas.design.graph import Activation, Graph, Pooling
+from hwnas.design.graph_builder import INPUT, Form, GraphBuilder
 from hwnas.design.networks.blocks import classifier
-from hwnas.design.rows import Row, addition, convolution, pooling
 
-_STAGES: Final = ((64, 56, 1), (128, 28, 2), (256, 14, 2), (512, 7, 2))
-"""Width, image and first stride of each stage."""
+_STAGES: Final = ((64, 1), (128, 2), (256, 2), (512, 2))
+"""Width and first stride of each stage."""
+_RECTIFIED: Final[Form] = {"normalised": True, "activation": Activation.RELU}
 
 
-def resnet18() -> Iterator[Row]:
+def resnet18(image: int = 224, channels: int = 3, classes: int = 1000) -> Graph:
     """ResNet-18; where a stage changes the width, the shortcut is a 1x1 convolution."""
-    yield from _stem()
-    before = 64
-    for width, image, first in _STAGES:
+    net = GraphBuilder(image, channels)
+    place = _stem(net)
+    for width, first in _STAGES:
         for stride in (first, 1):
-            yield convolution(before, width, image, 3, stride=stride)
-            yield convolution(width, width, image, 3)
-            yield from _shortcut(before, width, image, stride)
-            before = width
-    yield from classifier(before, 7)
+            body = net.convolution(place, width, 3, stride=stride, **_RECTIFIED)
+            body = net.convolution(body, width, 3, normalised=True)
+            place = _residual(net, body, place, stride)
+    return classifier(net, place, classes)
 
 
-def resnet50() -> Iterator[Row]:
+def resnet50(image: int = 224, channels: int = 3, classes: int = 1000) -> Graph:
     """ResNet-50: bottlenecks of 1x1, 3x3 and 1x1 convolutions."""
-    yield from _stem()
-    before = 64
-    for (width, image, first), repetitions in zip(_STAGES, (3, 4, 6, 3), strict=True):
+    net = GraphBuilder(image, channels)
+    place = _stem(net)
+    for (width, first), repetitions in zip(_STAGES, (3, 4, 6, 3), strict=True):
         for stride in (first, *[1] * (repetitions - 1)):
-            yield convolution(before, width, image * stride)
-            yield convolution(width, width, image, 3, stride=stride)
-            yield convolution(width, 4 * width, image)
-            yield from _shortcut(before, 4 * width, image, stride)
-            before = 4 * width
-    yield from classifier(before, 7)
+            body = net.convolution(place, width, **_RECTIFIED)
+            body = net.convolution(body, width, 3, stride=stride, **_RECTIFIED)
+            body = net.convolution(body, 4 * width, normalised=True)
+            place = _residual(net, body, place, stride)
+    return classifier(net, place, classes)
 
 
-def _stem() -> Iterator[Row]:
-    yield convolution(3, 64, 112, 7, stride=2)
-    yield pooling(64, 56, 3, 2)
+def _stem(net: GraphBuilder) -> int:
+    first = net.convolution(INPUT, 64, 7, stride=2, **_RECTIFIED)
+    return net.pool(first, 3, stride=2, padding=1, pooling=Pooling.MAXIMUM)
 
 
-def _shortcut(C: int, K: int, image: int, stride: int) -> Iterator[Row]:
-    if C != K:
-        yield convolution(C, K, image, stride=stride)
-    yield addition(K, image, image)
+def _residual(net: GraphBuilder, body: int, source: int, stride: int) -> int:
+    """The rectified sum of a block and its shortcut; it is rounded after it is rectified."""
+    if net.width(source) != net.width(body):
+        source = net.convolution(source, net.width(body), stride=stride, normalised=True)
+    return net.sum(body, source, activation_before=Activation.RELU)
