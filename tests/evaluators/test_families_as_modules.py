@@ -239,7 +239,7 @@ SMALL = {"image": 8, "channels": 1, "classes": 3}
 def test_a_quantised_network_of_each_family_is_trained(family, codes, policy, bits):
     space = family.space() + policy.space()
     designs = Designs(space, np.array([(*codes, *[0] * bits)]))
-    training = Training(dataset=tiny(8), epochs=2, batch_size=20, learning_rate=0.01)
+    training = Training(dataset=tiny(8), epochs=1, batch_size=20, learning_rate=0.01)
     assert 0 <= training.measure(designs[0])["error"] <= 1
     network = QuantizedNetwork(designs[0].graph, torch.Generator().manual_seed(0))
     network(torch.rand(8, 1, 8, 8)).square().sum().backward()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hwnas import BitsPerCell, Gene, SkipNet, Space, SystolicArray, When, plugins
-from hwnas.design import Graph, LayerTable, Operator, Source
+from hwnas.design import Graph, Join, LayerTable, NASBench201, Operator, Source
 from hwnas.errors import DesignError
 from hwnas.testing import SpaceSubject, run, space_checks
 from hwnas.testing.spaces import all_genomes, restricted
@@ -228,6 +228,44 @@ BROKEN_PARTS = [
 def test_broken_networks_are_found(name, part):
     assert passes(name, SpaceSubject.of(SMALL))
     assert not passes(name, SpaceSubject.of(part))
+
+
+def _of_kind(operator, change):
+    """NAS-Bench-201 with graphs whose first layer of an operator is changed; the table is not."""
+
+    def graph(self, config):
+        built = NASBench201.graph(self, config)
+        layers = list(built.layers)
+        index = next(i for i, layer in enumerate(layers) if layer.operator is operator)
+        layers[index] = change(layers[index], built)
+        return replace(built, layers=tuple(layers))
+
+    methods = {"name": "broken", "graph": graph}
+    kind = dataclass(frozen=True)(type("Broken", (NASBench201,), methods))
+    return kind(image=8, cells_per_stage=1)
+
+
+def _scaled(layer, graph):
+    return replace(layer, operator=Operator.ELEMENTWISE, join=Join.MULTIPLY)
+
+
+@pytest.mark.parametrize(
+    ("name", "operator", "change"),
+    [
+        (SOUND, Operator.ADD, lambda layer, graph: replace(layer, join=Join.CONCATENATE)),
+        (SOUND, Operator.ADD, lambda layer, graph: replace(layer, sources=layer.sources[:1])),
+        (SOUND, Operator.ADD, lambda layer, graph: replace(layer, sources=3 * layer.sources[:1])),
+        (SOUND, Operator.POOL, lambda layer, graph: replace(layer, padding=1)),
+        (SOUND, Operator.POOL, lambda layer, graph: replace(layer, operator=Operator.ELEMENTWISE)),
+        (AGREE, Operator.ADD, _scaled),
+        (AGREE, Operator.ADD, lambda layer, graph: replace(layer, cell=9)),
+        (AGREE, Operator.ADD, lambda layer, graph: replace(layer, activation_bits=4)),
+        (AGREE, Operator.POOL, lambda layer, graph: replace(layer, cell=9)),
+    ],
+)
+def test_broken_sums_and_pools_are_found(name, operator, change):
+    assert passes(name, SpaceSubject.of(NASBench201(image=8, cells_per_stage=1)))
+    assert not passes(name, SpaceSubject.of(_of_kind(operator, change)))
 
 
 def test_a_part_that_is_not_registered_is_found():
