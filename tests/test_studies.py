@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from hwnas.exact import solve
 from hwnas.studyfile import load
 from hwnas.yardstick import Yardstick
 from tests.cli.conftest import hwnas  # noqa: F401 - a fixture
+from tests.idx_files import write_idx_folder
 
 STUDIES = Path(__file__).parents[1] / "studies"
 
@@ -22,7 +24,10 @@ STUDIES = Path(__file__).parents[1] / "studies"
 def _small(file: Path, folder: Path) -> Path:
     """A copy that trains for one epoch, fewer samples; everything else as it is."""
     text = file.read_text()
-    text = text.replace("use: training", "use: training\n    epochs: 1")
+    given = "epochs:" in text
+    text = re.sub(r"epochs: \d+", "epochs: 1", text)
+    if not given:
+        text = text.replace("use: training", "use: training\n    epochs: 1")
     text = text.replace("samples: 25", "samples: 5").replace("verify: 5", "verify: 2")
     copy = folder / file.name
     copy.write_text(text)
@@ -30,10 +35,22 @@ def _small(file: Path, folder: Path) -> Path:
     return copy
 
 
+def _stand_in_for_fashion_mnist(folder: Path) -> None:
+    """Noise of the same shape, 240 images of it."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (240, 28, 28), dtype=np.uint8)
+    labels = np.arange(240, dtype=np.uint8) % 10
+    parts = (images[:200], labels[:200]), (images[200:], labels[200:])
+    write_idx_folder(folder / "fashion-mnist", *parts)
+
+
 @pytest.mark.parametrize("file", sorted(STUDIES.glob("*.yaml")), ids=lambda f: f.stem)
-def test_yaml_studies_run(hwnas, tmp_path, file):  # noqa: F811 - the fixture
+def test_yaml_studies_run(hwnas, tmp_path, monkeypatch, file):  # noqa: F811 - the fixture
     if "use: training" in file.read_text():
         pytest.importorskip("torch")
+    if "fashion_mnist" in file.read_text():
+        _stand_in_for_fashion_mnist(tmp_path / "data_sets")
+        monkeypatch.setenv("HWNAS_DATA", str(tmp_path / "data_sets"))
     copy = _small(file, tmp_path)
     budget = 200 if "surrogate:" in copy.read_text() else 6
     run = tmp_path / "run"

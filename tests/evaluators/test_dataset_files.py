@@ -19,28 +19,15 @@ from evaluators.dataset_files import DataFiles, cifar10, fashion_mnist
 from evaluators.datasets import Dataset
 from evaluators.image_files import read_idx
 from hwnas.errors import MissingExtraError, ProblemError
+from tests.idx_files import idx, write_idx_folder
 
 RNG = np.random.default_rng(5)
 X, Y = RNG.integers(0, 256, (12, 6, 6), dtype=np.uint8), np.arange(12, dtype=np.uint8) % 10
 XT, YT = X[::-1][:4].copy(), Y[::-1][:4].copy()
 
 
-def idx(array, *, kind=8):
-    head = bytes([0, 0, kind, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
-    return head + array.tobytes()
-
-
 def idx_folder(folder, *, packed=True, images=X, labels=Y):
-    folder.mkdir(parents=True, exist_ok=True)
-    parts = {
-        "train-images-idx3": images, "train-labels-idx1": labels,
-        "t10k-images-idx3": XT, "t10k-labels-idx1": YT,
-    }  # fmt: skip
-    for name, array in parts.items():
-        raw = idx(array)
-        end = ".gz" if packed else ""
-        (folder / f"{name}-ubyte{end}").write_bytes(gzip.compress(raw) if packed else raw)
-    return folder
+    return write_idx_folder(folder, (images, labels), (XT, YT), packed=packed)
 
 
 def is_written(dataset, *, channels=1):
