@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -53,8 +53,6 @@ class Training(PerDesign):
     distortions follow from the study's seed and the genes of network and bits: equal designs get
     equal errors in any process and any batch on the same machine.
 
-    At fidelity 0.5 the whole cycle takes half the epochs, and at least one.
-
     Args:
         dataset: ``digits``, ``fashion_mnist``, ``cifar10`` or another name under the entry points
             ``hwnas.datasets``; the person's own files (``{path: FOLDER}``, see `DataFiles`); in
@@ -65,6 +63,11 @@ class Training(PerDesign):
         weight_decay: Decoupled weight decay, relative to the learning rate.
         fidelities: The lower fidelities that are offered: shares of the epochs, above 0 and below
             1, e.g. ``[0.125]`` for one epoch of eight. Grey-box search uses cheap ones.
+        lower: What a lower fidelity is. ``shorter``: the whole cycle in fewer epochs, at least
+            one, and its error. ``beginning``: the first epochs of the full training, whose loss L
+            then stands for the error as 1 - exp(-L), what guessing by the classes' mean (in the
+            logarithm) likelihood would err: a number that ranks, and overestimates. With
+            ``checkpoints``, a promoted design goes on where its lower fidelity ended.
         checkpoints: A folder where every training is kept after every epoch, and the weights of
             the finished ones. A training that was killed goes on from its last whole epoch, and
             ends with the error it would have had. A relative path starts from the study file.
@@ -83,10 +86,12 @@ class Training(PerDesign):
             the machine or not in order: all but ``digits`` are read at once.
 
     Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019; Smith and
-    Topin, "Super-Convergence", arXiv 1708.07120 (one cycle). The defaults were tuned on random
-    designs of `SkipNet` and `BitsPerCell`: on 30 of them, errors of 0.03 to 0.71 with a standard
-    deviation of 0.20 between designs and 0.05 between study seeds, Kendall's tau 0.88 between two
-    study seeds, 2.3 s of one core each.
+    Topin, "Super-Convergence", arXiv 1708.07120 (one cycle); Ru et al., "Speedy Performance
+    Estimation for Neural Architecture Search", NeurIPS 2021 (training losses rank).
+
+    The defaults were tuned on random designs of `SkipNet` and `BitsPerCell`: on 30 of them, errors
+    of 0.03 to 0.71 with a standard deviation of 0.20 between designs and 0.05 between study seeds,
+    Kendall's tau 0.88 between two study seeds, 2.3 s of one core each.
     """
 
     metrics = (Metric("error", "1", Goal.MINIMIZE, worst=1.0, best=0.0),)
@@ -102,6 +107,7 @@ class Training(PerDesign):
         learning_rate: float = 0.04,
         weight_decay: float = 1e-4,
         fidelities: tuple[float, ...] = (0.5,),
+        lower: Literal["shorter", "beginning"] = "shorter",
         checkpoints: Path | None = None,
         patience: int | None = None,
         validation: float = 0.1,
@@ -124,13 +130,16 @@ class Training(PerDesign):
                     given=str(list(fidelities)),
                 )
         self.fidelities = (*sorted(set(fidelities)), 1.0)
+        self.lower = lower
         self.patience = patience if patience is None else _checked("patience", patience, least=1)
-        self.validation = _checked("validation", validation, least=0, excluded=True)
+        self.validation = _checked("validation", validation, least=0, most=1, excluded=True)
         self.device = chosen(device)
         self.version = (
             f"1 {_label(self.dataset)} epochs={epochs} batch_size={batch_size} "
             f"learning_rate={learning_rate:g} weight_decay={weight_decay:g}"
         )
+        if lower != "shorter":
+            self.version += f" lower={lower}"
         if patience is not None:
             self.version += f" patience={patience} validation={validation:g}"
         if self.device != "cpu":
@@ -148,7 +157,9 @@ class Training(PerDesign):
         some = designs
         if not len(some):  # a study is being checked: any network shows whether they fit
             some = Designs(designs.space, np.zeros((1, len(designs.space)), dtype=np.int64))
-        self._check(some[0].graph, fidelity)
+        dataset = self._check(some[0].graph, fidelity)
+        if self.patience is not None:
+            split(dataset, self.validation)
         if self._folder is not None:
             self._folder.open(designs.space)
         yield from super().stream(designs, fidelity)
@@ -218,15 +229,20 @@ class Training(PerDesign):
     ) -> tuple[Mapping[str, float] | Infeasible, QuantizedNetwork]:
         """The answer for a design and its trained network, from what is kept or by training."""
         dataset = self._check(design.graph, fidelity)
-        files = self._files(design, fidelity)
+        whole = 1.0 if self.lower == "beginning" else fidelity
+        files = self._files(design, whole)
         with repeatable(self.device):
             try:
-                answer, run = self._resumed(files, design, fidelity, dataset)
+                answer, run = self._resumed(files, design, whole, dataset)
             except (ValueError, LookupError) as error:  # a checkpoint of another network
                 files.set_aside(describe(error))
-                answer, run = self._resumed(files, design, fidelity, dataset)
+                answer, run = self._resumed(files, design, whole, dataset)
+            epochs = run.trainer.recipe.epochs
+            until = epochs if whole == fidelity else max(1, round(epochs * fidelity))
             if answer is None:
-                answer = self._go_on(run, files, dataset)
+                answer = self._go_on(run, files, dataset, until)
+            if answer is None or until < epochs:
+                answer = run.curve.beginning(until, answer)
             network = run.trainer.module
             assert isinstance(network, QuantizedNetwork)
             return answer, network
@@ -235,45 +251,41 @@ class Training(PerDesign):
         self, files: Unkept, design: Design, fidelity: float, dataset: Dataset
     ) -> tuple[Mapping[str, float] | Infeasible | None, Run]:
         """A training as far as it is kept, and its answer if it is finished."""
+        held_out = None
+        if self.patience is not None:
+            dataset, held_out = split(dataset, self.validation)
         network = self._network(design).to(self.device)
-        run = self._begin(design, fidelity, network, dataset)
+        recipe, course = self._recipe(design, fidelity), self._course(design)
+        device = torch.device(self.device)
+        trainer = Trainer(
+            network, dataset, recipe, self._seed(design), course=course, device=device
+        )
+        run = Run(trainer, held_out)
         if (finished := files.finished()) is not None:
             give_arrays(network, finished.part("module"))
+            run.curve = curve_of(finished)
             return _answer_of(finished), run
         if (going := files.going()) is not None:
             run.restore(going)
         return None, run
 
-    def _begin(
-        self, design: Design, fidelity: float, network: QuantizedNetwork, dataset: Dataset
-    ) -> Run:
-        held_out = None
-        if self.patience is not None:
-            dataset, held_out = split(dataset, self.validation)
-        trainer = Trainer(
-            network,
-            dataset,
-            self._recipe(design, fidelity),
-            self._seed(design),
-            course=self._course(design),
-            device=torch.device(self.device),
-        )
-        return Run(trainer, held_out)
-
-    def _go_on(self, run: Run, files: Unkept, dataset: Dataset) -> Mapping[str, float] | Infeasible:
+    def _go_on(
+        self, run: Run, files: Unkept, dataset: Dataset, until: int
+    ) -> Mapping[str, float] | Infeasible | None:
+        """Trains up to an epoch; the answer, or ``None`` where the training is not over then."""
         trainer = run.trainer
         answer: Mapping[str, float] | Infeasible | None = None
-        while answer is None and not run.is_over:
+        has_stalled = False
+        while answer is None and not has_stalled and trainer.epoch < until:
             run.advance()
             answer = run.curve.diverged(trainer.recipe.epochs, math.log(dataset.classes))
-            if self.patience is not None and run.has_stalled(self.patience):
-                break
-            if files.is_kept and not run.is_over:
+            has_stalled = self.patience is not None and run.has_stalled(self.patience)
+            if files.is_kept and answer is None and not has_stalled and not run.is_over:
                 files.keep(run.snapshot())
-        if answer is None:
+        if answer is None and (has_stalled or run.is_over):
             run.settle()
             answer = {"error": error_rate(trainer.module, dataset, trainer.device)}
-        if files.is_kept:
+        if files.is_kept and answer is not None:
             files.finish(_finished(run, answer))
         return answer
 
@@ -334,11 +346,15 @@ def _label(source: str | DataFiles | Dataset) -> str:
 _Number = TypeVar("_Number", int, float)
 
 
-def _checked(option: str, given: _Number, *, least: float, excluded: bool = False) -> _Number:
-    if not math.isfinite(given) or given < least or (excluded and given == least):
+def _checked(
+    option: str, given: _Number, *, least: float, most: float = math.inf, excluded: bool = False
+) -> _Number:
+    is_bound = excluded and given in (least, most)
+    if not math.isfinite(given) or not least <= given <= most or is_bound:
+        rule = f"a finite number {'above' if excluded else 'of at least'} {least:g}"
         raise ProblemError(
             f"training cannot have {option} = {given}",
-            rule=f"a finite number {'above' if excluded else 'of at least'} {least:g}",
+            rule=rule + (f" and below {most:g}" if math.isfinite(most) else ""),
             given=repr(given),
         )
     return given

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
@@ -60,6 +61,23 @@ class Curve:
             f"diverged: mean loss {loss:.4g} in epoch {epoch} of {epochs}, chance is {chance:.4g}",
             Reason.DIVERGED,
         )
+
+    def beginning(
+        self, epochs: int, answer: Mapping[str, float] | Infeasible | None
+    ) -> Mapping[str, float] | Infeasible:
+        """The answer after the first epochs of a training.
+
+        Args:
+            epochs: How many.
+            answer: That of the whole training, where it is over.
+
+        Returns:
+            ``1 - exp(-L)`` as the error, L being the loss of the last of these epochs; or that the
+            training diverged by then.
+        """
+        if isinstance(answer, Infeasible) and len(self.losses) <= epochs:
+            return answer
+        return {"error": -math.expm1(-self.losses[:epochs][-1])}
 
 
 class Run:
