@@ -4,7 +4,7 @@ Counted are convolutions, fully connected layers, products of activations (atten
 and embeddings (no MACs), dense: biases, normalisation, pooling and element-wise work are left out,
 and weights that are zero are counted. Shift and adder layers have weights, but no MACs. All of them
 are sums over layers, so where the genes of a layer or a cell change nothing elsewhere, they are
-sums over genes (`terms`).
+sums over genes (`terms`). They read ``train`` because its genes may choose the image size.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Params(_Count):
     """
 
     metrics = (Metric("params", "1", best=0.0),)
-    reads = frozenset({"net"})
+    reads = frozenset({"net", "train"})
 
     def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
         """Measures a batch; see `Evaluator.evaluate`."""
@@ -48,7 +48,7 @@ class Macs(_Count):
     """
 
     metrics = (Metric("macs", "1", best=0.0),)
-    reads = frozenset({"net"})
+    reads = frozenset({"net", "train"})
 
     def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
         """Measures a batch; see `Evaluator.evaluate`."""
@@ -65,7 +65,7 @@ class BitOps(_Count):
     """
 
     metrics = (Metric("bitops", "1", best=0.0),)
-    reads = frozenset({"net", "quant"})
+    reads = frozenset({"net", "quant", "train"})
 
     def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
         """Measures a batch; see `Evaluator.evaluate`."""

@@ -1,4 +1,7 @@
-"""One key per network: what layers it has, in whatever order."""
+"""One key per network: what layers it has, in whatever order.
+
+For `Evaluator.fingerprints` of cost models that add up over layers.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,35 @@ from typing import Final
 
 import numpy as np
 
-from hwnas.design import LayerTable
+from hwnas.design import Designs, LayerTable
 from hwnas.space import unique
 
 SHAPE: Final = ("operator", "N", "K", "C", "P", "Q", "R", "S", "stride", "groups")
 BITS: Final = ("weight_bits", "activation_bits")
 _MAPPING: Final = ("tiling", "stay")
+
+
+def fingerprints(designs: Designs, policies: tuple[str, ...]) -> list[bytes] | None:
+    """Keys of designs that have the same layers; see `Evaluator.fingerprints`.
+
+    Args:
+        designs: ``n`` designs, perhaps of some parts of the genome only.
+        policies: The parts that decide how layers are computed: ``quant``, ``map``.
+
+    Returns:
+        ``n`` keys, equal only for designs that have the same layers whatever other parts are
+        added; ``None`` where layers say nothing: there are none, or an accelerator counts too.
+    """
+    has, parts = set(designs.space.part_names), set(designs.space.parts)
+    if has == {"train"} and "train" in parts:  # of what is trained, only the images make a layer
+        sizes = designs.asked_images
+        return [b"image %d" % size for size in (sizes if sizes is not None else [0] * len(designs))]
+    decides = has & {*policies, "train"}
+    if "net" not in has or "hw" in has or not decides <= parts:
+        return None
+    with_cells = not has.issuperset(policies)
+    tables = [multisets(table, with_cells=with_cells) for table in designs.possible_layers]
+    return [b"".join(keys) for keys in zip(*tables, strict=True)]
 
 
 def multisets(table: LayerTable, *, with_cells: bool) -> list[bytes]:

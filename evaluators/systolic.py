@@ -44,7 +44,7 @@ from evaluators.dataflows import (
     flows_of,
     numbers_of,
 )
-from evaluators.layer_keys import multisets
+from evaluators.layer_keys import fingerprints
 from evaluators.sparsity import SPARSITIES
 from evaluators.systolic_calibration import SystolicRows, adjusted
 from evaluators.systolic_costs import FLOWS, LayerCosts, Work, cost_of, layer_costs, pe_of
@@ -153,7 +153,7 @@ class Systolic(Evaluator):
         Metric("utilization", goal=Goal.MAXIMIZE, worst=0.0, best=1.0),
         Metric("peak_power", "W"),
     )
-    reads = frozenset({"net", "quant", "hw"})
+    reads = frozenset({"net", "quant", "hw", "train"})
     expense = Expense.FREE
 
     def __init__(
@@ -222,12 +222,7 @@ class Systolic(Evaluator):
 
     def fingerprints(self, designs: Designs) -> list[bytes]:
         """Which layers a network has, in whatever order; see `Evaluator.fingerprints`."""
-        has = designs.space.part_names
-        if "net" not in has or "hw" in has:
-            return super().fingerprints(designs)
-        if "quant" in designs.space.parts or "quant" not in has:
-            return multisets(designs.layers, with_cells="quant" not in has)
-        return super().fingerprints(designs)
+        return fingerprints(designs, ("quant",)) or super().fingerprints(designs)
 
     def against(
         self, space: Space, inner: Designs, names: frozenset[str]
@@ -302,7 +297,7 @@ class Systolic(Evaluator):
         ``power`` is the highest of a layer's dynamic power, ``leakage`` the array's, W.
         Each different network is laid out once, however many accelerators it meets.
         """
-        parts = [part for part in ("net", "quant") if part in designs.space.part_names]
+        parts = designs.space.read_by(frozenset({"net", "quant", "train"}))
         networks, network = (
             designs.part(*parts) if parts else (designs, np.arange(len(designs), dtype=np.int64))
         )

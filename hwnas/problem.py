@@ -86,6 +86,8 @@ class Problem:
         self._check_units()
         self._check_reads()
         self._check_conditions()
+        for part in space.parts.values():
+            part.check(space)
         for a, b in combinations(limits, 2):
             _check_together(a, b)
 

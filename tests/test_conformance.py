@@ -15,6 +15,7 @@ from hwnas.design import (
     MBConv,
     NASBench201,
     NASBenchMacro,
+    SearchedTraining,
     SpatialArray,
     UniformBits,
     UniformMapping,
@@ -51,7 +52,17 @@ SPATIAL = (
     ).space()
 )
 """For evaluators of spatial arrays."""
-SPACE_OF = {"training": SMALL, "zero_cost": SMALL, "spatial": SPATIAL}
+TRAINED = SearchedTraining(
+    resolution=(4, 8),
+    keep=(0.5, 1.0),
+    batch_size=(50, 100),
+    schedule=("constant", "cyclic", "progressive"),
+    cycles=(2, 4),
+    stages=((3, 8), (3, 4, 6, 8)),
+)
+COST = JOINT + TRAINED.space()
+"""For evaluators of the training."""
+SPACE_OF = {"training": SMALL, "training_cost": COST, "zero_cost": SMALL, "spatial": SPATIAL}
 
 NEEDS = {"training": "torch", "zero_cost": "torch", "gp": "torch", "boosted_trees": "xgboost"}
 OPTIONS = {
@@ -90,7 +101,9 @@ SPACES = {
     "imported_network": ImportedNetwork.of(FixedNetwork("bert_small").table, "mine"),
     "uniform_bits": UniformBits(),
     "bits_per_layer": BitsPerLayer(),
+    "searched_training": TRAINED,
     "joint": JOINT,
+    "joint, training": COST,
     "joint, NAS-Bench-201": NASBench201().space() + UniformBits().space() + SystolicArray().space(),
     "joint, spatial array": SPATIAL,
     "joint, mapping per layer": FixedNetwork().space()

@@ -30,7 +30,7 @@ import numpy as np
 
 from evaluators import technology as technologies
 from evaluators.calibrated import Terms
-from evaluators.layer_keys import multisets
+from evaluators.layer_keys import fingerprints
 from evaluators.sparsity import SPARSITIES
 from evaluators.spatial.batch import numbers_of
 from evaluators.spatial.calibration import SpatialRows
@@ -93,7 +93,7 @@ class Spatial(Evaluator):
         Metric("utilization", goal=Goal.MAXIMIZE, worst=0.0, best=1.0),
         Metric("peak_power", "W"),
     )
-    reads = frozenset({"net", "quant", "hw", "map"})
+    reads = frozenset({"net", "quant", "hw", "map", "train"})
     expense = Expense.FREE
 
     def __init__(
@@ -189,11 +189,7 @@ class Spatial(Evaluator):
 
     def fingerprints(self, designs: Designs) -> list[bytes]:
         """Which layers a network has, in whatever order; see `Evaluator.fingerprints`."""
-        has = designs.space.part_names
-        decides = {"quant", "map"} & set(has)
-        if "net" in has and "hw" not in has and decides <= set(designs.space.parts):
-            return multisets(designs.layers, with_cells=len(decides) < len({"quant", "map"}))
-        return super().fingerprints(designs)
+        return fingerprints(designs, ("quant", "map")) or super().fingerprints(designs)
 
     def against(
         self, space: Space, inner: Designs, names: frozenset[str]
@@ -262,7 +258,7 @@ class Spatial(Evaluator):
         }
 
     def _sums(self, designs: Designs, *, parts: bool = False) -> Sums:
-        outer = [part for part in ("net", "quant", "map") if part in designs.space.part_names]
+        outer = designs.space.read_by(self.reads - {"hw"})
         networks, network = (
             designs.part(*outer) if outer else (designs, np.arange(len(designs), dtype=np.int64))
         )

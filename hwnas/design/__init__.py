@@ -18,7 +18,9 @@ from hwnas.design.parts import (
     MappingPolicy,
     NetworkFamily,
     QuantizationPolicy,
+    TrainingPolicy,
 )
+from hwnas.design.searched_training import SearchedTraining
 from hwnas.design.skipnet import SkipNet
 from hwnas.design.spatial_array import SpatialArray
 from hwnas.design.systolic_array import SystolicArray
@@ -47,10 +49,12 @@ __all__ = [
     "Operator",
     "Pooling",
     "QuantizationPolicy",
+    "SearchedTraining",
     "SkipNet",
     "Source",
     "SpatialArray",
     "SystolicArray",
+    "TrainingPolicy",
     "UniformBits",
     "UniformMapping",
     "from_onnx",

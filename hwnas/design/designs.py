@@ -19,6 +19,7 @@ from hwnas.design.parts import (
     MappingPolicy,
     NetworkFamily,
     QuantizationPolicy,
+    TrainingPolicy,
 )
 from hwnas.errors import DesignError, nearest
 from hwnas.space import Space, unique
@@ -110,8 +111,18 @@ class Designs:
 
         Raises:
             DesignError: The space has no network family.
+            SpaceError: The family has no networks for images of a size that genes ask for.
         """
-        table = _family(self.space).layers(self.columns, len(self))
+        return self.layers_at(self.asked_images)
+
+    def layers_at(self, images: Ints | None) -> LayerTable:
+        """All layers of all designs, were their images of other sizes; see `layers`.
+
+        Args:
+            images: Height and width of each design's images, ``int64 (n,)``; ``None``: as the
+                family says.
+        """
+        table = _networks(_family(self.space), self.columns, len(self), images)
         policy = self.space.parts.get("quant")
         if isinstance(policy, QuantizationPolicy):
             table = table.with_bits(*policy.bits(self.columns, table.design, table.cell))
@@ -132,6 +143,42 @@ class Designs:
         if not isinstance(template, AcceleratorTemplate):
             raise _no_part(self.space, "hw", AcceleratorTemplate.__name__)
         return template.accelerators(self.columns, len(self))
+
+    @cached_property
+    def asked_images(self) -> Ints | None:
+        """The image sizes that genes ask for, ``int64 (n,)``; ``None`` where no gene does."""
+        policy = _training(self.space)
+        return None if policy is None else policy.images(self.columns, len(self))
+
+    @cached_property
+    def images(self) -> Ints:
+        """Height and width of each design's images, ``int64 (n,)``.
+
+        Raises:
+            DesignError: The space has no network family.
+            SpaceError: The family does not say for which images it is, and no gene does.
+        """
+        if self.asked_images is not None:
+            return self.asked_images
+        return np.full(len(self), _family(self.space).own_image, dtype=np.int64)
+
+    @property
+    def possible_layers(self) -> tuple[LayerTable, ...]:
+        """The layers for every image size that the rest of a design may ask for.
+
+        One table, `layers`, unless these designs are projections that lack the genes for the size.
+        """
+        policy = self.space.parts.get("train")
+        if not isinstance(policy, TrainingPolicy) or "train" in self.space.part_names:
+            return (self.layers,)
+        full = np.ones(len(self), dtype=np.int64)
+        return tuple(self.layers_at(size * full) for size in policy.sizes) or (self.layers,)
+
+    @cached_property
+    def recipes(self) -> Mapping[str, Values]:
+        """What ``train`` genes change about the training, one column ``(n,)`` each; may be none."""
+        policy = _training(self.space)
+        return {} if policy is None else policy.recipes(self.columns, len(self))
 
     def seeds(self, *parts: str, stream: str = "") -> tuple[int, ...]:
         """One seed per design, drawn from the study's seed and the canonical genome.
@@ -199,13 +246,20 @@ class Design:
         return {name: column[0].item() for name, column in self.batch.accelerators.items()}
 
     @cached_property
+    def recipe(self) -> dict[str, Any]:
+        """What ``train`` genes change about the training; see `Designs.recipes`."""
+        return {name: column[0].item() for name, column in self.batch.recipes.items()}
+
+    @cached_property
     def graph(self) -> Graph:
         """The network as a graph, at the policy's bit widths.
 
         Raises:
             DesignError: The space has no network family.
+            SpaceError: The family has no networks for images of the size that a gene asks for.
         """
-        graph = _family(self.space).graph(self.config)
+        images, family = self.batch.asked_images, _family(self.space)
+        graph = (family if images is None else family.at(int(images[0]))).graph(self.config)
         policy = self.space.parts.get("quant")
         if not isinstance(policy, QuantizationPolicy):
             return graph
@@ -227,6 +281,27 @@ def _family(space: Space) -> NetworkFamily:
     if not isinstance(family, NetworkFamily):
         raise _no_part(space, "net", NetworkFamily.__name__)
     return family
+
+
+def _training(space: Space) -> TrainingPolicy | None:
+    """Who reads the ``train`` genes, if there are any and somebody does."""
+    policy = space.parts.get("train")
+    if isinstance(policy, TrainingPolicy) and "train" in space.part_names:
+        return policy
+    return None
+
+
+def _networks(family: NetworkFamily, columns: Columns, n: int, images: Ints | None) -> LayerTable:
+    """All layers of ``n`` networks, unquantised: one call of the family per image size."""
+    sizes = np.unique(images) if images is not None else np.empty(0, dtype=np.int64)
+    if len(sizes) < 2:
+        return (family.at(int(sizes[0])) if len(sizes) else family).layers(columns, n)
+    rows = [np.flatnonzero(images == size) for size in sizes]
+    tables = [
+        family.at(int(size)).layers({name: c[own] for name, c in columns.items()}, len(own))
+        for size, own in zip(sizes, rows, strict=True)
+    ]
+    return LayerTable.merged(n, tables, rows)
 
 
 def _no_part(space: Space, prefix: str, kind: str) -> DesignError:

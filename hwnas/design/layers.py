@@ -211,6 +211,22 @@ class LayerTable:
         return LayerTable(n=len(counts), **columns)
 
     @classmethod
+    def merged(cls, n: int, tables: Sequence[LayerTable], designs: Sequence[Ints]) -> LayerTable:
+        """One table of several, whose designs are put in their places.
+
+        Args:
+            n: Number of designs.
+            tables: At least one.
+            designs: Per table the new numbers of its designs; all of them differ.
+        """
+        places = [new[table.design] for table, new in zip(tables, designs, strict=True)]
+        design = np.concatenate(places)
+        order = np.argsort(design, kind="stable")
+        names = [field.name for field in fields(cls) if field.name not in ("n", "design")]
+        columns = {k: np.concatenate([getattr(t, k) for t in tables])[order] for k in names}
+        return cls(n=n, design=design[order], **columns)
+
+    @classmethod
     def of(cls, n: int, design: Ints, **columns: Ints | Floats | int | float) -> LayerTable:
         """Builds a table from columns, broadcasting scalars and filling in the usual values.
 

@@ -35,6 +35,12 @@ class Part(ABC):
     """The plug-in's name under the entry points ``hwnas.spaces``."""
     prefix: ClassVar[str]
     """The part of the genome it reads: ``net``, ``quant``, ``hw``."""
+    shapes_others: ClassVar[bool] = False
+    """Whether its genes change what other parts mean, so that these know it also by themselves.
+
+    A projection on other parts (`Space.part`) then has no gene of this part, but still has it among
+    its `Space.parts`.
+    """
 
     @abstractmethod
     def genes(self) -> tuple[Gene, ...]:
@@ -71,6 +77,17 @@ class Part(ABC):
             ``float64 (n, k)``, one column per name of `encoding_names`.
         """
         return np.empty((n, 0))
+
+    def check(self, space: Space) -> None:
+        """Refuses a joint space that it does not fit in; called where a problem is posed.
+
+        Args:
+            space: The joint space, restricted as the problem is.
+
+        Raises:
+            SpaceError: Another part cannot go with it.
+        """
+        del space
 
     def space(self) -> Space:
         """The space of this part alone. Conditions on other parts' genes count as met there."""
@@ -181,11 +198,11 @@ class Space:
         return tuple(part for part in self.part_names if not reads or part in reads)
 
     def part(self, *parts: str) -> Space:
-        """The space of some parts of the genome only."""
+        """The space of some parts of the genome only; see also `Part.shapes_others`."""
         columns = self.columns_of(*parts)
         return Space(
             tuple(self.genes[j] for j in columns),
-            {name: part for name, part in self.parts.items() if name in parts},
+            {name: p for name, p in self.parts.items() if name in parts or p.shapes_others},
         )
 
     def check(self, genomes: Any) -> Ints:

@@ -15,7 +15,12 @@ from hwnas.arrays import Ints
 from hwnas.design.designs import Designs
 from hwnas.design.graph import Graph, Join, Layer, Source
 from hwnas.design.layers import FLOAT_BITS, LayerTable, Operator
-from hwnas.design.parts import AcceleratorTemplate, NetworkFamily, QuantizationPolicy
+from hwnas.design.parts import (
+    AcceleratorTemplate,
+    NetworkFamily,
+    QuantizationPolicy,
+    TrainingPolicy,
+)
 from hwnas.errors import DesignError
 from hwnas.testing.check import nothing_to_check, require
 
@@ -288,6 +293,37 @@ def accelerators_have_their_parameters(designs: Designs) -> None:
         )
 
 
+def trainings_have_their_settings(designs: Designs) -> None:
+    """A training policy gives every design an image size and settings; sleeping genes are mute."""
+    space, n = designs.space, len(designs)
+    policy = space.parts.get("train")
+    if not isinstance(policy, TrainingPolicy):
+        nothing_to_check("the space has no training policy")
+    images = designs.asked_images
+    require((images is None) == (not policy.sizes), f"sizes {policy.sizes}, but images {images}")
+    if images is not None:
+        require(
+            images.shape == (n,) and images.dtype == np.int64,
+            f"images are {images.dtype} {images.shape}, not int64 ({n},)",
+        )
+        require(set(images.tolist()) <= set(policy.sizes), f"images {images} are not among sizes")
+        require(min(policy.sizes) >= 1, f"sizes are {policy.sizes}")
+    rng = np.random.default_rng(n)
+    awake = rng.integers(0, space.cardinalities, size=designs.genomes.shape)
+    other = space.decode(np.where(designs.active, designs.genomes, awake))
+    again = policy.recipes(other, n)
+    require(set(again) == set(designs.recipes), "other settings with sleeping genes")
+    for name, column in designs.recipes.items():
+        require(column.shape == (n,), f"setting {name} has shape {column.shape}, not ({n},)")
+        require(np.array_equal(column, again[name]), f"a sleeping gene changes {name}")
+    if images is not None:
+        same = policy.images(other, n)
+        require(same is not None and np.array_equal(images, same), "a sleeping gene changes images")
+    for i in range(min(n, _GRAPHS)):
+        whole = {name: column[i] for name, column in designs.recipes.items()}
+        require(designs[i].recipe == whole, f"design {i} has other settings alone than in a batch")
+
+
 CHECKS: Final[tuple[Callable[[Designs], None], ...]] = (
     layer_rows_make_sense,
     layer_rows_have_work,
@@ -296,5 +332,6 @@ CHECKS: Final[tuple[Callable[[Designs], None], ...]] = (
     graphs_are_sound,
     graphs_agree_with_layer_rows,
     bits_are_whole_and_possible,
+    trainings_have_their_settings,
     accelerators_have_their_parameters,
 )
