@@ -62,9 +62,21 @@ TRAINED = SearchedTraining(
 )
 COST = JOINT + TRAINED.space()
 """For evaluators of the training."""
-SPACE_OF = {"training": SMALL, "training_cost": COST, "zero_cost": SMALL, "spatial": SPATIAL}
+SPACE_OF = {
+    "training": SMALL,
+    "training_cost": COST,
+    "zero_cost": SMALL,
+    "vote": SMALL,
+    "spatial": SPATIAL,
+}
 
-NEEDS = {"training": "torch", "zero_cost": "torch", "gp": "torch", "boosted_trees": "xgboost"}
+NEEDS = {
+    "training": "torch",
+    "zero_cost": "torch",
+    "vote": "torch",
+    "gp": "torch",
+    "boosted_trees": "xgboost",
+}
 OPTIONS = {
     "training": {"epochs": 1},
     "zero_cost": {
@@ -75,6 +87,7 @@ OPTIONS = {
         "batch": 4,
         "data": "digits",
     },
+    "vote": {"metrics": ("synflow", "params"), "reference": 3, "batch": 4, "data": "digits"},
     "random_forest": {"n_estimators": 10},
     "gaussian_process": {"n_restarts": 0},
     "saturating_curve": {"column": 0},
@@ -83,7 +96,7 @@ OPTIONS = {
     "gp": {"startup": 100},
     "tpe": {"startup": 33},
 }
-FEW_ROWS = {"training": 2, "zero_cost": 2}
+FEW_ROWS = {"training": 2, "zero_cost": 2, "vote": 2}
 
 SPACES = {
     "skipnet": SkipNet(),
