@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 _RECTIFIERS: Final = frozenset(
-    (functional.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_)
+    (functional.relu, functional.relu6, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_)
 )
 _POOLINGS: Final = frozenset(
     (functional.avg_pool2d, functional.adaptive_avg_pool2d, Tensor.mean, torch.mean)
@@ -112,7 +112,10 @@ class Rectifiers(_Mode):
     def call(self, func: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Notes one call, at once: what it returned may be overwritten later."""
         result = func(*args, **options)
-        if func in _RECTIFIERS:
+        if func in _RECTIFIERS or (
+            # Torch hands itself all but tensors by name.
+            func is functional.hardtanh and options.get("min_val") == 0
+        ):
             self.codes.append(_rows(result > 0))
         return result
 

@@ -320,9 +320,9 @@ def test_jacob_cov_prefers_gradients_that_do_not_go_together():
     assert jacob_cov(Square(), torch.ones(2, 4), labels) == -math.inf
 
 
-@pytest.mark.parametrize("inplace", [False, True])
-def test_naswot_counts_agreeing_rectifiers(inplace):
-    module = nn.Sequential(nn.ReLU(inplace), nn.Flatten(), nn.Linear(4, 4, bias=False), nn.ReLU())
+@pytest.mark.parametrize("rectifier", [nn.ReLU(), nn.ReLU(inplace=True), nn.ReLU6()])
+def test_naswot_counts_agreeing_rectifiers(rectifier):
+    module = nn.Sequential(rectifier, nn.Flatten(), nn.Linear(4, 4, bias=False), nn.ReLU())
     with torch.no_grad():
         module[2].weight.copy_(torch.eye(4))
     images = torch.tensor([[1.0, 1, -1, -1], [1, -1, 1, -1], [1, 1, 1, 1]])
