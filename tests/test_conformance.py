@@ -91,6 +91,9 @@ OPTIONS = {
     "random_forest": {"n_estimators": 10},
     "gaussian_process": {"n_restarts": 0},
     "saturating_curve": {"column": 0},
+    "isotonic": {"column": 0},
+    "mlp_ranker": {"members": 3, "hidden": (16,), "steps": 80, "learning_rate": 0.02},
+    "stacking": {"predictors": ("ridge", "gaussian_process"), "folds": 3},
     # Until so many designs are told they draw at random; what Optuna then does takes long, and is
     # run in tests/searchers/test_optuna_sampler.py.
     "gp": {"startup": 100},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from hwnas.cli import hardware
+from hwnas.cli import hardware, predict
 from hwnas.cli.arguments import AsJson, Budget, Directory, Gain, Quiet, Storage, Workers
 
 if TYPE_CHECKING:
@@ -314,6 +314,7 @@ def _open(directory: Path, storage: str | None) -> Session:
 app.command("export")(hardware.export_)
 app.command()(hardware.verify)
 app.command()(hardware.calibrate)
+app.add_typer(predict.app, name="predict")
 
 
 def main() -> None:

@@ -23,10 +23,22 @@ def options_of(group: str, name: str, given: Sequence[str]) -> dict[str, Any]:
         PluginError: There is no such plug-in, or it does not take these options.
     """
     from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     yaml = YAML(typ="safe", pure=True)
-    pairs = [text.partition("=") for text in given]
-    values = {key: yaml.load(value) for key, _, value in pairs}
+    values = {}
+    for text in given:
+        key, _, value = text.partition("=")
+        try:
+            values[key] = yaml.load(value)
+        except YAMLError as error:
+            raise PluginError(
+                f"option {key} cannot be read",
+                where="--option",
+                rule="KEY=VALUE, the value as in YAML",
+                given=text,
+                cure="quote what begins with a sign: '{\"*bits\": falling}'",
+            ) from error
     try:
         model = option_model(group, name).model_validate(values)
     except ValidationError as error:

@@ -20,11 +20,8 @@ from hwnas.comparison.words import (
 )
 from hwnas.report.html import document, embedded
 from hwnas.report.html import table as html_table
+from hwnas.report.style import COLOURS, DASHES
 
-COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
-"""Told apart by colour-blind people (M. Okabe, K. Ito, "Color Universal Design", 2008)."""
-
-_DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash")
 _LEGEND: Final = {"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "left", "x": 0}
 
 
@@ -78,7 +75,7 @@ def curves(comparison: Comparison) -> go.Figure:
 
 
 def _draw(figure: go.Figure, points: Sequence[int], row: Row, i: int) -> None:
-    colour, dash = COLOURS[i % len(COLOURS)], _DASHES[i % len(_DASHES)]
+    colour, dash = COLOURS[i % len(COLOURS)], DASHES[i % len(DASHES)]
     name = escape(row.label)
     red, green, blue = (int(colour[j : j + 2], 16) for j in (1, 3, 5))
     band: dict[str, Any] = {

@@ -88,11 +88,24 @@ def write_design(study: Study, number: int, file: str | Path) -> Path:
     from hwnas.report.design_page import design_page
 
     file = Path(file)
-    text = design_page(anatomy(study, number), study.name)
-    with _writing(file, "the page"):
+    write_text(file, design_page(anatomy(study, number), study.name))
+    return file
+
+
+def write_text(file: Path, text: str, what: str = "the page") -> None:
+    """Writes a file that appears whole or not at all, and replaces what was there.
+
+    Args:
+        file: The file; its folder is created.
+        text: What it says.
+        what: What it is, for the message.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    with _writing(file, what):
         file.parent.mkdir(parents=True, exist_ok=True)
         _replace(file, text)
-    return file
 
 
 @contextmanager

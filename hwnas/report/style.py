@@ -1,8 +1,14 @@
-"""How a report looks and what it does when it is clicked: style sheet and script, inlined."""
+"""How a report looks and what it does when it is clicked: colours, style sheet and script."""
 
 from __future__ import annotations
 
 from typing import Final
+
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
+"""Told apart by colour-blind people (M. Okabe, K. Ito, "Color Universal Design", 2008)."""
+
+DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash")
+"""Lines say the same as their colours."""
 
 CSS: Final = """
 :root { color-scheme: light dark; --ink: #222; --soft: #5c5c5c; --paper: #fff; --card: #f6f6f4;
