@@ -153,11 +153,15 @@ class Training(PerDesign):
             ProblemError: The networks do not fit the data set, the fidelity is not offered, or
                 the folder of checkpoints is of other trainings: mistakes of the study, so no row
                 can answer them.
+            DesignError: There are no designs, as a study is being checked, and its first network
+                cannot be trained, e.g. at so few bits.
         """
         some = designs
         if not len(some):  # a study is being checked: any network shows whether they fit
             some = Designs(designs.space, np.zeros((1, len(designs.space)), dtype=np.int64))
         dataset = self._check(some[0].graph, fidelity)
+        if not len(designs):
+            self._network(some[0])  # whether its layers and bits can be trained
         if self.patience is not None:
             split(dataset, self.validation)
         if self._folder is not None:

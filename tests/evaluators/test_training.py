@@ -259,11 +259,14 @@ def test_test_images_do_not_help_each_other(monkeypatch):
     assert answers[0] == pytest.approx(answers[1], abs=0.002)
 
 
-def test_several_processes_answer_what_one_does():
-    evaluator, designs = Training(epochs=1, batch_size=500), drawn(2)
-    alone = evaluator.evaluate(designs)
-    beside = Parallel(evaluator, 2).evaluate(designs)
+def test_several_processes_answer_what_one_does_and_keep_it_in_one_folder(tmp_path):
+    designs = drawn(2)[np.array([0, 1, 0])]
+    alone = Training(epochs=1, batch_size=500).evaluate(designs)
+    kept = Training(epochs=1, batch_size=500, checkpoints=tmp_path)
+    beside = Parallel(kept, 2).evaluate(designs)
     assert beside["error"].tolist() == alone["error"].tolist()
+    assert len(list(tmp_path.iterdir())) == 3  # the mark, and two trainings
+    assert [len(kept.curve(design).losses) for design in designs] == [1, 1, 1]
 
 
 def test_it_travels_without_the_data_set():
