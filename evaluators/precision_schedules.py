@@ -1,8 +1,8 @@
 """Bits along a training: pure functions of the step, without torch.
 
 A schedule gives the most bits that weights and activations may have at a step; a layer has those,
-or fewer where its quantization policy says so. After the training, networks have the bits of their
-policy.
+or fewer where its quantization policy says so; one that is computed in single precision stays so.
+After the training, networks have the bits of their policy.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ import numpy as np
 from hwnas.arrays import Ints
 from hwnas.design import FLOAT_BITS
 from hwnas.errors import ProblemError, nearest
+
+EXACT_BITS: Final = 24
+"""From here on rounding is finer than the significand of single precision, so there is none."""
 
 
 class Schedule(Protocol):
@@ -130,8 +133,8 @@ def bits_at(bits: Ints, schedule: Schedule, step: Ints, total: int) -> Ints:
     """Bits of layers while they are trained: those of the policy, or fewer.
 
     Example:
-        >>> bits_at(np.array([4, 8]), Cyclic(3, 8, 2), np.array([[0], [9]]), 20).tolist()
-        [[3, 3], [4, 8]]
+        >>> bits_at(np.array([4, 8, 32]), Cyclic(3, 8, 2), np.array([[0], [9]]), 20).tolist()
+        [[3, 3, 32], [4, 8, 32]]
 
     Args:
         bits: Bits of the policy.
@@ -142,4 +145,9 @@ def bits_at(bits: Ints, schedule: Schedule, step: Ints, total: int) -> Ints:
     Returns:
         Bits, ``int64``, of the joint shape.
     """
-    return np.minimum(bits, schedule.caps(step, total))
+    return limited(bits, schedule.caps(step, total))
+
+
+def limited(bits: Ints, cap: Ints | int) -> Ints:
+    """Bits of layers where at most ``cap`` are allowed; both broadcast."""
+    return np.where(bits < EXACT_BITS, np.minimum(bits, cap), bits)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from evaluators.precision_schedules import limited
 from evaluators.training_plan import Plan
 from hwnas.arrays import Floats, Ints
 from hwnas.design import Designs, LayerTable
@@ -98,8 +99,8 @@ class TrainingCost(Evaluator):
         macs = table.macs.astype(np.float64)
         bitops = np.zeros(table.n)
         for cap in np.flatnonzero(shown.any(axis=0)):
-            weight = np.minimum(table.operand_bits, cap)
-            activation = np.minimum(table.activation_bits, cap)
+            weight = limited(table.operand_bits, int(cap))
+            activation = limited(table.activation_bits, int(cap))
             bits = weight * activation * _PRODUCTS
             if self.gradient_bits is not None:
                 bits = weight * activation + self.gradient_bits * (weight + activation)

@@ -14,12 +14,18 @@ class WeightRounding(nn.Module, ABC):
         bits: At least 2; the levels are -(2^(bits-1) - 1) to 2^(bits-1) - 1.
 
     Attributes:
-        levels: Levels above 0.
+        bits: Its own bits.
+        levels: Levels above 0 at present; see `limit`.
     """
 
     def __init__(self, bits: int) -> None:
         super().__init__()
+        self.bits = bits
         self.levels: int = 2 ** (bits - 1) - 1
+
+    def limit(self, bits: int) -> None:
+        """From now on rounds to so many bits, at least 2, or to its own if these are fewer."""
+        self.levels = 2 ** (min(self.bits, bits) - 1) - 1
 
     @abstractmethod
     def steps(self, weight: Tensor) -> Tensor:
@@ -39,14 +45,23 @@ class ActivationRounding(nn.Module, ABC):
             else 0 to 2^bits - 1.
 
     Attributes:
-        bottom: The lowest level.
-        top: The highest level.
+        bits: Its own bits.
+        bottom: The lowest level at present; see `limit`.
+        top: The highest level at present.
     """
 
     def __init__(self, bits: int, *, signed: bool) -> None:
         super().__init__()
-        self.top: int = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
-        self.bottom: int = -self.top if signed else 0
+        self.bits = bits
+        self.signed = signed
+        self.bottom, self.top = 0, 0
+        self.limit(bits)
+
+    def limit(self, bits: int) -> None:
+        """From now on rounds to so many bits, at least 2, or to its own if these are fewer."""
+        bits = min(self.bits, bits)
+        self.top = 2 ** (bits - 1) - 1 if self.signed else 2**bits - 1
+        self.bottom = -self.top if self.signed else 0
 
     @abstractmethod
     def present_step(self) -> float:

@@ -11,7 +11,7 @@ again by every layer that draws on it. How numbers are rounded is in
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Self
 
 import torch
 from torch import Tensor, nn
@@ -187,13 +187,17 @@ def _normalisation(channels: int) -> nn.BatchNorm2d:
 
 
 def _pooled(x: Tensor, layer: Layer) -> Tensor:
+    window = min(layer.kernel, x.shape[-1]) if layer.pad == 0 else layer.kernel
     if layer.pooling is Pooling.MAXIMUM:
-        return functional.max_pool2d(x, layer.kernel, layer.stride, layer.pad)
-    return functional.avg_pool2d(x, layer.kernel, layer.stride, layer.pad, count_include_pad=False)
+        return functional.max_pool2d(x, window, layer.stride, layer.pad)
+    return functional.avg_pool2d(x, window, layer.stride, layer.pad, count_include_pad=False)
 
 
 class QuantizedNetwork(nn.Module):
     """A graph as a module: images ``(n, channels, image, image)`` to scores ``(n, classes)``.
+
+    Smaller images do too, where the family has a network for them: global pooling, whose window is
+    the whole image, has then a smaller window.
 
     Attributes:
         graph: The network.
@@ -222,6 +226,25 @@ class QuantizedNetwork(nn.Module):
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=generator)
+
+    def limit(self, bits: int) -> None:
+        """Rounds weights and activations to at most so many bits, until it is evaluated.
+
+        Layers in single precision stay as they are. Ranges go on following the same statistics, so
+        the network has its own bits again as soon as it is in evaluation mode.
+
+        Args:
+            bits: At least 2.
+        """
+        for module in self.modules():
+            if isinstance(module, WeightRounding | ActivationRounding):
+                module.limit(bits)
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets the mode of `nn.Module`; evaluation lifts a `limit`."""
+        if not mode:
+            self.limit(EXACT_BITS)
+        return super().train(mode)
 
     def forward(self, images: Tensor) -> Tensor:
         """Scores of the classes, ``(n, classes)``, before any softmax."""

@@ -24,10 +24,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from evaluators.precision_schedules import EXACT_BITS
 from evaluators.quantization.interface import ActivationRounding, WeightRounding
 
-EXACT_BITS: Final = 24
-"""From here on rounding is finer than the significand of single precision, so there is none."""
+__all__ = ["EXACT_BITS", "NEWEST", "RoundedActivations", "RoundedWeights", "normal_step"]
+
 NEWEST: Final = 0.1
 """Share of the newest batch in running statistics, as in torch's batch normalisation."""
 _TINY = 1e-8
@@ -77,14 +78,13 @@ class RoundedWeights(WeightRounding):
     def __init__(self, bits: int, shape: tuple[int, ...]) -> None:
         super().__init__(bits)
         self.per_channel = tuple(range(1, len(shape)))
-        count = int(np.prod(shape[1:]))
-        self.step = normal_step(self.levels) / count**0.5  # times the norm: times the RMS
+        self.root = int(np.prod(shape[1:])) ** 0.5  # norm / root: root mean square
         self.register_buffer("zeros", torch.zeros(shape[0], dtype=torch.int32), persistent=False)
 
     def steps(self, weight: Tensor) -> Tensor:
         """The steps that suit the weights; see `WeightRounding`."""
         norm: Tensor = torch.linalg.vector_norm(weight.detach(), dim=self.per_channel)
-        return norm.mul_(self.step).clamp_(min=_TINY)
+        return norm.mul_(normal_step(self.levels) / self.root).clamp_(min=_TINY)
 
     def forward(self, weight: Tensor) -> Tensor:
         """Rounds; the step follows the present weights."""
@@ -119,12 +119,11 @@ class RoundedActivations(ActivationRounding):
 
     def __init__(self, bits: int, *, signed: bool) -> None:
         super().__init__(bits, signed=signed)
-        self.step = normal_step(self.top)
         self.register_buffer("mean_square", torch.tensor(-1.0))
 
     def present_step(self) -> float:
         """The step that suits the batches seen so far; see `ActivationRounding`."""
-        return float(max(self.mean_square.sqrt().item(), _TINY) * self.step)
+        return float(max(self.mean_square.sqrt().item(), _TINY) * normal_step(self.top))
 
     def forward(self, x: Tensor) -> Tensor:
         """Rounds a batch of any shape."""

@@ -12,10 +12,11 @@ Spatially for Efficient DNN Training", NeurIPS 2020.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 import numpy as np
 
@@ -32,6 +33,8 @@ DROP: Final = "drop"
 DOWNSAMPLE: Final = "downsample"
 SCHEDULES: Final = (CONSTANT, CYCLIC, PROGRESSIVE)
 EASY: Final = (DROP, DOWNSAMPLE)
+
+_Answer = TypeVar("_Answer")
 
 
 def halved(image: Ints) -> Ints:
@@ -206,24 +209,35 @@ class SearchedTraining(TrainingPolicy):
         return settings
 
     def check(self, space: Space) -> None:
-        """Refuses a network family that has no networks for an image size that may be asked for.
+        """Refuses images that the networks are not made for, and schedules of bits that none has.
 
         Raises:
-            SpaceError: There is none; see `Part.check`.
+            SpaceError: There are such choices; see `Part.check`.
         """
         family = space.parts.get("net")
         choices = {gene.name: gene.choices for gene in space.genes}
+        changing = set(choices.get("train.schedule", ())) - {CONSTANT}
+        if changing and "quant" not in space.part_names:
+            raise SpaceError(
+                "no bits change along the training: the networks are in single precision",
+                where=f"train.schedule = {min(map(str, changing))}",
+                rule="a space with a precision schedule has quant genes, too",
+                cure="add a quantization policy, e.g. uniform_bits",
+            )
         if not isinstance(family, NetworkFamily):
             return
         half = DOWNSAMPLE in choices.get("train.easy", ())
         sizes = [int(size) for size in choices.get("train.resolution", ())]
         if half and not sizes:
-            sizes = [family.own_image]
+            where = "train.easy = downsample"
+            sizes = [_asked(lambda: family.own_image, where, "leave out 'downsample'")]
         for size in sizes:
-            _ask(family, size, f"train.resolution = {size}", "leave that resolution out")
+            where = f"train.resolution = {size}"
+            _asked(partial(family.at, size), where, "leave that resolution out")
             if half:
                 where = f"train.easy = downsample, half of images of {size} x {size}"
-                _ask(family, -(-size // 2), where, "leave out 'downsample', or take larger images")
+                cure = "leave out 'downsample', or take larger images"
+                _asked(partial(family.at, -(-size // 2)), where, cure)
 
     def options(self) -> dict[str, Any]:
         """All options, as lists; see `hwnas.space.Part.options`."""
@@ -231,9 +245,10 @@ class SearchedTraining(TrainingPolicy):
         return {**super().options(), "stages": stages}
 
 
-def _ask(family: NetworkFamily, size: int, where: str, cure: str) -> None:
+def _asked(question: Callable[[], _Answer], where: str, cure: str) -> _Answer:
+    """Asks a network family, and says where the question came from if it refuses."""
     try:
-        family.at(size)
+        return question()
     except SpaceError as error:
         raise SpaceError(
             f"the networks do not fit the images: {error.what}",

@@ -14,6 +14,7 @@ from hwnas import BitsPerCell, Designs, Problem, SkipNet
 from hwnas.arrays import Columns, Values
 from hwnas.design import (
     FixedNetwork,
+    ImportedNetwork,
     LayerTable,
     NASBench201,
     SearchedTraining,
@@ -34,6 +35,7 @@ WHOLE = SearchedTraining(
     cycles=(2, 4),
     stages=((3, 8), (3, 4, 6, 8)),
 )
+IMPORTED = ImportedNetwork.of(FixedNetwork("resnet18").table, "mine")
 SMALL = SkipNet(cells=(1, 2), layers_per_cell=(2, 3), widths=(1, 2), skip_channels=(0, 4))
 
 
@@ -176,8 +178,11 @@ def test_a_projection_knows_the_sizes_that_it_may_get():
         ),
         (NASBench201(), {"resolution": (32, 30)}, "cannot have an image of 30 x 30"),
         (NASBench201(), {"keep": (0.5,), "easy": ("downsample",), "resolution": (20,)}, "10 x 10"),
-        (FixedNetwork(), {"resolution": (112,)}, "images of one size only"),
-        (FixedNetwork(), {"batch_size": (50, 100)}, None),
+        (FixedNetwork(), {"resolution": (112,)}, None),
+        (FixedNetwork("vit_tiny"), {"resolution": (112,)}, "vit_tiny cannot be made for other"),
+        (IMPORTED, {"resolution": (112,)}, "images of one size only"),
+        (IMPORTED, {"keep": (0.5,), "easy": ("downsample",)}, "images of one size only"),
+        (IMPORTED, {"batch_size": (50, 100)}, None),
     ],
 )
 def test_a_problem_refuses_sizes_that_the_family_does_not_have(family, options, what):
@@ -189,6 +194,16 @@ def test_a_problem_refuses_sizes_that_the_family_does_not_have(family, options, 
         Problem(space, [Macs()], ["minimize: macs"])
     assert caught.value.cure
     assert "train." in caught.value.where
+
+
+def test_a_schedule_needs_bits_that_it_can_change():
+    schedule = SearchedTraining(schedule=("constant", "cyclic")).space()
+    with pytest.raises(SpaceError, match="single precision") as caught:
+        Problem(SMALL.space() + schedule, [Macs()], ["minimize: macs"])
+    assert caught.value.where == "train.schedule = cyclic"
+    Problem(SMALL.space() + UniformBits().space() + schedule, [Macs()], ["minimize: macs"])
+    constant = schedule.restrict({"train.schedule": "constant"})
+    Problem(SMALL.space() + constant, [Macs()], ["minimize: macs"])
 
 
 def test_a_size_that_is_pinned_away_is_not_asked_for():

@@ -119,8 +119,9 @@ def test_stages_are_equally_long_and_rise(bits, each):
 def test_bits_are_at_most_those_of_the_policy():
     steps = np.arange(12)[:, None]
     found = bits_at(np.array([2, 4, 32]), Progressive((3, 8)), steps, 12)
-    assert found[0].tolist() == [2, 3, 3]
-    assert found[-1].tolist() == [2, 4, 8]
+    assert found[0].tolist() == [2, 3, 32]  # single precision stays
+    assert found[-1].tolist() == [2, 4, 32]
+    assert bits_at(np.array([8]), Progressive((3, 8)), steps, 12).sum() == 6 * 3 + 6 * 8
     assert (bits_at(np.array([2, 4, 32]), Constant(), steps, 12) == [2, 4, 32]).all()
 
 
