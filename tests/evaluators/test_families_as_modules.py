@@ -103,6 +103,17 @@ def test_cells_of_nas_bench_201_compute_what_the_module_of_the_metrics_does(cell
     assert_same_scores(network, reference, torch.rand(6, 2, 8, 8, generator=GENERATOR))
 
 
+def test_first_weights_are_those_of_the_module_of_the_metrics():
+    design = drawn(NASBench201(cells_per_stage=1), CELLS[0])
+    generators = [torch.Generator().manual_seed(4) for _ in range(2)]
+    reference = NASBench201Network(NASBench201(cells_per_stage=1), design.config, generators[0])
+    network = QuantizedNetwork(design.graph, generators[1])
+    weights = [[p for p in m.parameters() if p.dim() > 1] for m in (reference, network)]
+    assert all(map(torch.equal, *weights))
+    images = torch.rand(4, 3, 32, 32, generator=GENERATOR)
+    assert torch.allclose(network(images), reference(images), atol=1e-5)
+
+
 @pytest.mark.parametrize("cell", [(0, 0, 0, 0, 0, 0), (0, 3, 0, 0, 2, 0)], ids=str)
 def test_a_cell_that_leads_nowhere_gives_every_image_the_same_scores(cell):
     family = NASBench201(image=8, cells_per_stage=1, stem_channels=4)
