@@ -175,3 +175,29 @@ def test_sources_and_directories_that_are_none(hwnas, tmp_path, table):
     answer = hwnas("predict", "fit", flat, "--predicts", "y", "--to", tmp_path / "p")
     assert (answer.code, "targets that differ" in answer.err) == (2, True)
     assert not (tmp_path / "p").exists()
+
+
+def test_a_study_says_by_name_which_way_its_surrogate_goes(hwnas, run, tmp_path):
+    from hwnas.session import reopen
+
+    section = (
+        "surrogate:\n"
+        "  predicts: error\n"
+        "  predictor: {use: boosted_trees, rounds: 10, monotonic: {quant.*: falling}}\n"
+        "  features: [net.*, quant.*]\n"
+        "  samples: 20\n"
+        "  verify: 0\n"
+    )
+    (tmp_path / "predicted.yaml").write_text(STUDY + section)
+    answer = hwnas("run", tmp_path / "predicted.yaml", "--dir", tmp_path / "p", "-q")
+    assert answer.code == 0, answer.err
+    (evaluator,) = [
+        e for e in reopen(tmp_path / "p").study.problem.evaluators if e.name.endswith("of error")
+    ]
+    names = evaluator.features.names(evaluator.space)
+    expected = [-1 if name.startswith("quant.") else 0 for name in names]
+    assert -1 in expected
+    assert evaluator.predictor.monotonic == expected
+    # The samples of such a search are what can be learnt from.
+    scored = hwnas("predict", "score", tmp_path / "p", "--predicts", "error", "--json", "-q")
+    assert json.loads(scored.out)["samples"] <= 20
