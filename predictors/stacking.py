@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
+from scipy.optimize import minimize
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -25,8 +26,9 @@ from hwnas.prediction.interface import named
 class Stacking(Predictor):
     """Other predictors together, each with the weight that cross-validation gives it.
 
-    The standard deviation is that of a new measurement: the disagreement of those that have a
-    weight, plus what it does not explain of the errors in cross-validation.
+    The standard deviation is that of a new measurement. Its square is a constant plus a multiple of
+    the disagreement of those that have a weight; both are those under which the errors in
+    cross-validation are most likely, as normally distributed.
 
     Args:
         predictors: Their names (entry points of ``hwnas.predictors``).
@@ -39,6 +41,7 @@ class Stacking(Predictor):
         weights_: Of the members, none of them negative, ``(members,)``; they add up to about 1.
         intercept_: What is added to their weighted sum.
         noise_: Standard deviation of a measurement that the members do not disagree about.
+        spread_: What the variance of the members is multiplied by.
         n_features_in_: Number of features.
     """
 
@@ -70,8 +73,8 @@ class Stacking(Predictor):
         weighing = LinearRegression(positive=True).fit(unseen, y)
         self.weights_: Floats = weighing.coef_
         self.intercept_ = float(weighing.intercept_)
-        wrong = np.mean((unseen @ self.weights_ + self.intercept_ - y) ** 2)
-        self.noise_ = float(np.sqrt(max(0.0, wrong - self._disagreement(unseen).mean())))
+        wrong = unseen @ self.weights_ + self.intercept_ - y
+        self.noise_, self.spread_ = _most_likely(wrong**2, self._disagreement(unseen))
         self.members_ = [member.fit(X, y) for member in members]
         return self
 
@@ -83,7 +86,7 @@ class Stacking(Predictor):
         mean = each @ self.weights_ + self.intercept_
         if not return_std:
             return mean
-        return mean, np.sqrt(self._disagreement(each) + self.noise_**2)
+        return mean, np.sqrt(self.spread_ * self._disagreement(each) + self.noise_**2)
 
     def named(self, names: Sequence[str]) -> Self:
         """A copy whose members know the names of the columns; see `Predictor.named`.
@@ -123,6 +126,41 @@ class Stacking(Predictor):
         if names is None:
             return members
         return {name: named(member, list(names)) for name, member in members.items()}
+
+
+_RANGES: Final = ((1e-8, 10.0), (1e-3, 30.0))
+"""Of the constant, as a share of the mean squared error, and of the multiple."""
+
+
+def _most_likely(squares: Floats, disagreement: Floats) -> tuple[float, float]:
+    """The parameters of the variance of errors that are normally distributed around 0.
+
+    Args:
+        squares: Squared errors, ``(n,)``.
+        disagreement: Variances of the members there, ``(n,)``.
+
+    Returns:
+        The root of the constant, and the multiple of the disagreement.
+    """
+    mean = float(squares.mean())
+    if not mean > 0.0:
+        return 0.0, 1.0
+    scaled, apart = squares / mean, disagreement / mean
+
+    def loss(theta: Floats) -> tuple[float, Floats]:
+        parts = np.exp(theta)[:, None] * np.stack([np.ones_like(apart), apart])
+        variance = parts.sum(axis=0)
+        slope = (1.0 - scaled / variance) / variance
+        return float(np.sum(np.log(variance) + scaled / variance)), parts @ slope
+
+    bounds = np.log(_RANGES)
+    starts = (np.log([share, 1.0]) for share in (0.01, 1.0))
+    found = min(
+        (minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds) for start in starts),
+        key=lambda result: float(result.fun),
+    )
+    constant, multiple = np.exp(found.x)
+    return float(np.sqrt(constant * mean)), float(multiple)
 
 
 @cache

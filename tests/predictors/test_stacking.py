@@ -13,7 +13,7 @@ from hwnas.testing import PredictorSubject, predictor_checks
 from predictors.boosted_trees import BoostedTrees
 from predictors.gaussian_process import GaussianProcess
 from predictors.ridge import Ridge
-from predictors.stacking import Stacking
+from predictors.stacking import Stacking, _most_likely
 
 TWO = Stacking(predictors=("ridge", "gaussian_process"), folds=3)
 
@@ -72,6 +72,25 @@ def test_it_covers_new_measurements(noise):
     mean, std = TWO.fit(X, y).predict(there, return_std=True)
     assert 0.85 < np.mean(abs(mean - measured) < 1.96 * std) <= 1.0
     assert np.mean(std) == pytest.approx(np.sqrt(np.mean((mean - measured) ** 2)), rel=0.4)
+
+
+def test_the_variance_is_the_most_likely_one():
+    # Errors drawn with a variance of 0.04 + 3 times the disagreement.
+    rng = np.random.default_rng(0)
+    disagreement = rng.exponential(0.1, 4000)
+    errors = rng.normal(0.0, np.sqrt(0.04 + 3.0 * disagreement))
+    noise, spread = _most_likely(errors**2, disagreement)
+    assert noise == pytest.approx(0.2, rel=0.1)
+    assert spread == pytest.approx(3.0, rel=0.1)
+    assert _most_likely(np.zeros(5), np.ones(5)) == (0.0, 1.0)
+
+
+def test_a_few_that_fail_do_not_make_it_too_sure_of_the_rest():
+    rng = np.random.default_rng(1)
+    X = rng.random((400, 3))
+    y = X[:, 0] + 0.1 * rng.standard_normal(400) - 30.0 * (X[:, 1] * X[:, 2] < 0.02)
+    mean, std = TWO.fit(X[:150], y[:150]).predict(X[150:], return_std=True)
+    assert np.mean(abs(mean - y[150:]) < 1.96 * std) > 0.85
 
 
 def test_members_have_options_of_their_own_and_know_names():
