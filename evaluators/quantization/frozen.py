@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from evaluators.quantization.network import Computation, QuantizedNetwork
-from hwnas.design.graph import Layer
-
-_INFINITY = float("inf")
+from hwnas.design.graph import Activation, Layer
 
 
 @dataclass(frozen=True)
@@ -35,29 +33,46 @@ class Grid:
 
 
 @dataclass(frozen=True, eq=False)
+class Affine:
+    """``activation(scale * x + shift)``, channel by channel.
+
+    Attributes:
+        scale: What batch normalisation multiplies with, ``float64 (channels,)``; 1 without.
+        shift: What it or a bias adds, ``float64 (channels,)``; 0 without.
+        activation: What follows.
+    """
+
+    scale: Tensor
+    shift: Tensor
+    activation: Activation
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it changes nothing."""
+        plain = bool((self.scale == 1).all() and (self.shift == 0).all())
+        return plain and self.activation is Activation.NONE
+
+
+@dataclass(frozen=True, eq=False)
 class FrozenLayer:
-    """One layer: ``clamp(scale * operator(input, weight) + shift)`` per output channel.
+    """One layer: ``after(operator(rounded(before(joined sources)), weight))``.
 
     Attributes:
         layer: What it computes on what.
-        grid: How its input is rounded; ``None`` if it is not.
+        before: What is done to the joined sources.
+        grid: How they are rounded then; ``None`` if they are not.
         weight: Integers if there are `weight_steps`, else the weights themselves, ``float64 (K,
             C/groups, ...)``; ``None`` without weights.
         weight_steps: One step per output channel, ``float64 (K,)``.
-        scale: What batch normalisation multiplies with, ``float64 (K,)``; 1 without.
-        shift: What it or a bias adds, ``float64 (K,)``.
-        low: The least output: 0 after a rectifier, else minus infinity.
-        high: The largest output; infinity if there is none.
+        after: What is done to what the operator computed.
     """
 
     layer: Layer
+    before: Affine
     grid: Grid | None
     weight: Tensor | None
     weight_steps: Tensor | None
-    scale: Tensor
-    shift: Tensor
-    low: float
-    high: float
+    after: Affine
 
 
 def frozen(network: QuantizedNetwork) -> tuple[FrozenLayer, ...]:
@@ -73,22 +88,30 @@ def frozen(network: QuantizedNetwork) -> tuple[FrozenLayer, ...]:
 
 
 def _frozen(computation: Computation) -> FrozenLayer:
-    layer = computation.layer
-    rounded = computation.rounded
+    layer, rounded = computation.layer, computation.rounded
     grid = None
     if rounded is not None:
         grid = Grid(rounded.present_step(), rounded.bottom, rounded.top)
-    weight, steps = _weights(computation)
-    scale, shift = torch.ones(layer.K, dtype=torch.float64), _doubles(computation.bias, layer.K)
-    normalised = computation.normalised
-    if normalised is not None:
-        deviation = (_doubles(normalised.running_var, layer.K) + normalised.eps).sqrt()
-        scale = _doubles(normalised.weight, layer.K) / deviation
-        shift = _doubles(normalised.bias, layer.K) - scale * _doubles(
-            normalised.running_mean, layer.K
-        )
-    low = 0.0 if layer.activated else -_INFINITY
-    return FrozenLayer(layer, grid, weight, steps, scale, shift, low, _INFINITY)
+    return FrozenLayer(
+        layer,
+        _affine(computation.prepared, None, layer.C, layer.activation_before),
+        grid,
+        *_weights(computation),
+        _affine(computation.normalised, computation.bias, layer.K, layer.activation),
+    )
+
+
+def _affine(
+    normalised: nn.BatchNorm2d | None, bias: Tensor | None, channels: int, activation: Activation
+) -> Affine:
+    if normalised is None:
+        shift = torch.zeros(channels) if bias is None else bias
+        return Affine(torch.ones(channels, dtype=torch.float64), _doubles(shift), activation)
+    assert normalised.running_mean is not None
+    assert normalised.running_var is not None
+    scale = _doubles(normalised.weight) / (_doubles(normalised.running_var) + normalised.eps).sqrt()
+    shift = _doubles(normalised.bias) - scale * _doubles(normalised.running_mean)
+    return Affine(scale, shift, activation)
 
 
 def _weights(computation: Computation) -> tuple[Tensor | None, Tensor | None]:
@@ -96,14 +119,11 @@ def _weights(computation: Computation) -> tuple[Tensor | None, Tensor | None]:
     if weight is None:
         return None, None
     if rounding is None:
-        return weight.detach().double().cpu(), None
-    steps = rounding.steps(weight).double().cpu()
-    rounded = rounding(weight).double().cpu()
-    codes = (rounded / steps.view(-1, *(1,) * (weight.dim() - 1))).round()
-    return codes, steps
+        return _doubles(weight), None
+    steps = _doubles(rounding.steps(weight))
+    along = steps.view(-1, *(1,) * (weight.dim() - 1))
+    return (_doubles(rounding(weight)) / along).round(), steps
 
 
-def _doubles(numbers: Tensor | None, count: int) -> Tensor:
-    if numbers is None:
-        return torch.zeros(count, dtype=torch.float64)
+def _doubles(numbers: Tensor) -> Tensor:
     return numbers.detach().double().cpu()

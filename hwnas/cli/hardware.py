@@ -16,7 +16,8 @@ def export_(
         Optional[int], typer.Argument(help="A design's number; the first of the front if left out.")
     ] = None,
     tool: Annotated[
-        str, typer.Option("--to", metavar="TOOL", help="scalesim, zigzag, timeloop or maestro.")
+        str,
+        typer.Option("--to", metavar="TOOL", help="scalesim, zigzag, timeloop, maestro or onnx."),
     ] = "",
     folder: Annotated[
         Optional[Path],

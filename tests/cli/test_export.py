@@ -41,10 +41,43 @@ def test_designs_become_files(hwnas, finished, tmp_path):
     assert hwnas("resume", finished, "--quiet").code == 0
 
 
+TRAINED = """\
+name: trained
+space:
+  - {use: skipnet, cells: [1], layers_per_cell: [3], widths: [1], skip_channels: [4]}
+  - {use: uniform_bits, weight_bits: [4], activation_bits: [8]}
+evaluators: [{use: training, epochs: 1}, macs]
+objectives: [error, macs]
+budget: 1
+"""
+
+
+def test_a_trained_network_becomes_a_file_for_onnxruntime(hwnas, tmp_path):
+    pytest.importorskip("torch")
+    onnx = pytest.importorskip("onnx")
+    directory, file = tmp_path / "run", tmp_path / "trained.yaml"
+    file.write_text(TRAINED)
+    assert hwnas("run", file, "--dir", directory, "--quiet").code == 0
+    error = json.loads(hwnas("show", directory, 0, "--json").out)["metrics"]["error"]
+    answer = hwnas("export", directory, 0, "--to", "onnx")
+    assert answer.code == 0, answer.err
+    assert f"{error:.4f} as trained" in answer.out
+    model = onnx.load(directory / "export-0-onnx" / "model.onnx")
+    assert "QuantizeLinear" in {node.op_type for node in model.graph.node}
+
+
+def test_a_study_that_trains_nothing_has_no_network_to_write(hwnas, finished):
+    pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    answer = hwnas("export", finished, 3, "--to", "onnx")
+    assert answer.code == 2
+    assert "no trained weights" in answer.err
+
+
 def test_refusals(hwnas, finished):
     nameless = hwnas("export", finished)
     assert nameless.code == 2
-    assert "maestro, scalesim, timeloop, zigzag" in nameless.err
+    assert "maestro, onnx, scalesim, timeloop, zigzag" in nameless.err
     unknown = hwnas("export", finished, "--to", "zigzak")
     assert unknown.code == 2
     assert "'zigzag'" in unknown.err
@@ -56,5 +89,5 @@ def test_refusals(hwnas, finished):
 
 def test_exports_are_listed(hwnas):
     listed = json.loads(hwnas("list", "exports", "--json").out)
-    assert sorted(listed["exports"]) == ["maestro", "scalesim", "timeloop", "zigzag"]
+    assert sorted(listed["exports"]) == ["maestro", "onnx", "scalesim", "timeloop", "zigzag"]
     assert all(text and "not usable" not in text for text in listed["exports"].values())
