@@ -212,7 +212,7 @@ class Training(PerDesign):
                 rule="trainings are kept in a folder",
                 cure="give training a folder, e.g. checkpoints: trainings",
             )
-        files = self._files(design, fidelity)
+        files = self._files(design, self._whole(fidelity))
         found = files.finished() or files.going()
         return None if found is None else curve_of(found)
 
@@ -228,12 +228,16 @@ class Training(PerDesign):
         self._folder.open(design.space)
         return self._folder.of(design, fidelity)
 
+    def _whole(self, fidelity: float) -> float:
+        """The fidelity of the training that one of a fidelity is, or is the beginning of."""
+        return 1.0 if self.lower == "beginning" else fidelity
+
     def _train(
         self, design: Design, fidelity: float
     ) -> tuple[Mapping[str, float] | Infeasible, QuantizedNetwork]:
         """The answer for a design and its trained network, from what is kept or by training."""
         dataset = self._check(design.graph, fidelity)
-        whole = 1.0 if self.lower == "beginning" else fidelity
+        whole = self._whole(fidelity)
         files = self._files(design, whole)
         with repeatable(self.device):
             try:

@@ -158,6 +158,7 @@ def test_a_promoted_design_goes_on_where_its_lower_fidelity_ended(tmp_path, monk
     ladder = training(tmp_path, **options)
     assert [ladder.evaluate(designs, f)["error"][0] for f in (0.25, 0.5, 1.0)] == alone
     assert trained == [0, 1, 2, 3]
+    assert ladder.curve(designs[0], 0.25) == ladder.curve(designs[0])
     # From above as well: what is finished answers all that is below.
     assert [ladder.evaluate(designs, f)["error"][0] for f in (0.5, 0.25)] == alone[1::-1]
     assert trained == [0, 1, 2, 3]
