@@ -135,7 +135,7 @@ class Checkpoints:
 
     Attributes:
         folder: It is made where it is not there.
-        version: Of the evaluator: its options and a digest of its data.
+        version: What trainings follow from: the evaluator's options and a digest of its data.
         reads: Parts of the genome that count; see `hwnas.evaluation.Evaluator`.
     """
 

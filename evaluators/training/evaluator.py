@@ -138,12 +138,13 @@ class Training(PerDesign):
             f"1 {_label(self.dataset)} epochs={epochs} batch_size={batch_size} "
             f"learning_rate={learning_rate:g} weight_decay={weight_decay:g}"
         )
-        if lower != "shorter":
-            self.version += f" lower={lower}"
         if patience is not None:
             self.version += f" patience={patience} validation={validation:g}"
         if self.device != "cpu":
             self.version += f" device={self.device}"
+        self._recorded = self.version  # what a full training follows from
+        if lower != "shorter":
+            self.version += f" lower={lower}"
         self.checkpoints = checkpoints
 
     def stream(self, designs: Designs, fidelity: float = 1.0) -> Iterator[Chunk]:
@@ -220,7 +221,7 @@ class Training(PerDesign):
     def _folder(self) -> Checkpoints | None:
         if self.checkpoints is None:
             return None
-        return Checkpoints(self.checkpoints, self.version, self.reads)
+        return Checkpoints(self.checkpoints, self._recorded, self.reads)
 
     def _files(self, design: Design, fidelity: float) -> Unkept:
         if self._folder is None:

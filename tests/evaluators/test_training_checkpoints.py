@@ -30,6 +30,13 @@ def training(folder=None, **changes):
     return Training(checkpoints=folder, **options)
 
 
+@pytest.fixture(scope="module")
+def usual():
+    """A design and its error, trained at one go."""
+    design = drawn(1)[0]
+    return design, training().measure(design)["error"]
+
+
 class Killed(BaseException):
     """As a signal, it is no mistake that an evaluator may answer with a failed row."""
 
@@ -107,10 +114,9 @@ def test_a_finished_training_is_not_repeated(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("*.going"))
 
 
-def test_without_a_folder_a_network_is_trained_when_it_is_asked_for():
-    design = drawn(1)[0]
-    evaluated = training().measure(design)["error"]
-    assert error_rate(training().trained(design), DATA) == evaluated
+def test_without_a_folder_a_network_is_trained_when_it_is_asked_for(usual):
+    design, error = usual
+    assert error_rate(training().trained(design), DATA) == error
 
 
 def test_diverged_trainings_are_kept_too(tmp_path, monkeypatch):
@@ -180,9 +186,9 @@ def test_a_folder_of_other_trainings_is_refused_and_left_alone(tmp_path, options
     assert everything(tmp_path) == before
 
 
-def test_other_choices_and_accelerators_share_a_folder(tmp_path, monkeypatch):
-    design = drawn(1)[0]
-    error = training(tmp_path).measure(design)["error"]
+def test_other_choices_and_accelerators_share_a_folder(tmp_path, monkeypatch, usual):
+    design, error = usual
+    training(tmp_path).evaluate(design.batch)
     killed_after(monkeypatch, 0)
     pinned = SPACE.restrict({name: [value] for name, value in design.config.items()})
     assert training(tmp_path).evaluate(drawn(1, space=pinned))["error"] == error
@@ -219,23 +225,23 @@ def _flipped(raw):
     return raw[:middle] + bytes([raw[middle] ^ 255]) + raw[middle + 1 :]
 
 
+DAMAGES = {
+    "empty": lambda raw: b"",
+    "cut": lambda raw: raw[:-100],
+    "flipped": _flipped,
+    "pickle": lambda raw: pickle.dumps(Evil()),
+    "text": lambda raw: b"no zip at all",
+}
+
+
 @pytest.mark.parametrize(
-    "damage",
-    [
-        lambda raw: b"",
-        lambda raw: raw[:-100],
-        _flipped,
-        lambda raw: pickle.dumps(Evil()),
-        lambda raw: b"no zip at all",
-    ],
-    ids=["empty", "cut", "flipped", "pickle", "text"],
+    ("kind", "damage"),
+    [*(("npz", damage) for damage in DAMAGES), ("going", "cut"), ("going", "pickle")],
 )
-@pytest.mark.parametrize("kind", ["npz", "going"])
 def test_a_damaged_file_is_named_put_aside_and_trained_anew(
-    tmp_path, monkeypatch, capsys, damage, kind
+    tmp_path, monkeypatch, capsys, kind, damage, usual
 ):
-    design = drawn(1)[0]
-    error = training().measure(design)["error"]
+    design, error = usual
     with monkeypatch.context() as patch:
         if kind == "going":
             killed_after(patch, 2)
@@ -244,7 +250,7 @@ def test_a_damaged_file_is_named_put_aside_and_trained_anew(
         else:
             training(tmp_path).evaluate(design.batch)
     (file,) = tmp_path.glob(f"*.{kind}")
-    bad = damage(file.read_bytes())
+    bad = DAMAGES[damage](file.read_bytes())
     file.write_bytes(bad)
     with pytest.warns(RuntimeWarning, match=f"{file.name} cannot be used"):
         assert training(tmp_path).measure(design)["error"] == error
@@ -284,9 +290,8 @@ def test_readers_never_see_half_a_file(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.npz"]
 
 
-def test_a_full_disk_costs_the_checkpoint_and_not_the_training(tmp_path, monkeypatch):
-    design = drawn(1)[0]
-    error = training().measure(design)["error"]
+def test_a_full_disk_costs_the_checkpoint_and_not_the_training(tmp_path, monkeypatch, usual):
+    design, error = usual
     kept = training(tmp_path)
     kept.evaluate(design.batch[:0])
 

@@ -83,7 +83,7 @@ def test_cifar10_as_published_is_read_and_trained_on(tmp_path, monkeypatch, prot
     assert named.train_labels.tolist() == [*labels] * 5
     assert np.array_equal(given.train_images, named.train_images)
     if protocol == 2:
-        family = SkipNet(cells=(1,), layers_per_cell=(2,), image=32, channels=3)
+        family = SkipNet(cells=(1,), layers_per_cell=(2,), widths=(1,), image=32, channels=3)
         training = Training(dataset=DataFiles(file), epochs=1, batch_size=25)
         answer = training.evaluate(drawn(1, space=family.space()))
         assert 0.0 <= answer["error"][0] <= 1.0
@@ -107,7 +107,7 @@ def test_folders_of_images_as_torchvision_has_them_are_trained_on(tmp_path):
     data = blocks()
     folder = picture_folder(tmp_path / "pictures", data)
     errors = [
-        Training(dataset=source, epochs=6, batch_size=20).evaluate(drawn(2))["error"]
+        Training(dataset=source, epochs=6, batch_size=20).evaluate(drawn(1))["error"]
         for source in (DataFiles(folder), _by_class(data))
     ]
     assert errors[0].tolist() == errors[1].tolist()

@@ -134,12 +134,14 @@ def test_a_beginning_is_the_full_trainings_loss_after_these_epochs(tmp_path):
     designs = drawn(3)
     whole = training(tmp_path)
     errors = whole.evaluate(designs)["error"]
-    begun = training(fidelities=(0.25, 0.5), lower="beginning")
+    begun = training(tmp_path / "new", fidelities=(0.25, 0.5), lower="beginning")
     for fidelity, epochs in ((0.25, 1), (0.5, 2)):
         losses = [whole.curve(design).losses[epochs - 1] for design in designs]
         expected = [1 - math.exp(-loss) for loss in losses]
         assert begun.evaluate(designs, fidelity)["error"] == pytest.approx(expected, rel=1e-12)
     assert begun.evaluate(designs)["error"].tolist() == errors.tolist()
+    # A folder of full trainings serves both kinds of lower fidelities.
+    assert training(tmp_path, lower="beginning").evaluate(designs)["error"].tolist() == [*errors]
 
 
 def test_a_promoted_design_goes_on_where_its_lower_fidelity_ended(tmp_path, monkeypatch):
