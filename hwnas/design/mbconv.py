@@ -55,12 +55,12 @@ class MBConv(NetworkFamily):
     """
 
     channels_per_stage: tuple[int, ...] = (8, 12, 16)
-    strides: tuple[int, ...] = (1, 2, 1)
+    strides: tuple[int, ...] = (2, 1, 2)
     depths: tuple[int, ...] = (1, 2, 3)
     widths: tuple[float, ...] = (0.5, 1.0, 1.5)
     kernels: tuple[int, ...] = (3, 5)
     expansions: tuple[int, ...] = (1, 2, 3)
-    stem: int = 16
+    stem: int = 10
     stem_stride: int = 1
     head: int = 48
     cell_of: str = "stage"
