@@ -1,9 +1,18 @@
-"""Rungs: what was measured at each fidelity, and whether it ranks designs like the whole thing."""
+"""Rungs: what was measured at each fidelity, and whether it ranks designs like the whole thing.
+
+Designs that a searcher chose to measure whole because of what a rung said of them are a poor sample
+to judge that rung by. Where only the best are chosen, correlations are too low; where a rung was
+weighed against other objectives they can be too high: of designs that are dear, only those go on
+that the rung finds good, of cheap ones all, so that even noise agrees with the truth (Berkson,
+"Limitations of the application of fourfold table analysis to hospital data", Biometrics Bulletin
+2(3), 1946). So, where there are enough, only those designs count that were measured whole *first*:
+what the rung says could not have had them chosen.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 
@@ -24,7 +33,7 @@ class Agreement:
 
     Attributes:
         metric: The metric.
-        pairs: Settings that were measured both ways.
+        pairs: Settings measured both ways that it is judged by.
         kendall: Kendall's tau-b; ``None`` below two pairs, or where one side does not vary.
         spearman: Spearman's rho; ``None`` likewise.
     """
@@ -52,6 +61,8 @@ class Standing:
     Attributes:
         fidelity: Which; 1 is the whole evaluation.
         measured: Settings of what is COSTLY that were measured at it, each counted once.
+        both: How many of them were measured whole, too.
+        blind: Whether only those of them are judged by that were measured whole first.
         agreements: For each costly metric that counts, how it ranks; none for the whole one.
         unheeded: Whether it was asked for though it was known not to rank by then.
     """
@@ -59,6 +70,8 @@ class Standing:
     fidelity: float
     measured: int
     agreements: tuple[Agreement, ...] = ()
+    both: int = 0
+    blind: bool = False
     unheeded: bool = False
 
     @property
@@ -87,6 +100,13 @@ class Standing:
         done = "used, though it does not rank:" if self.unheeded else "skipped: ranks with"
         return f"{done} tau = {self.tau:.2f}"
 
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {**asdict(self), "agreements": [asdict(a) for a in self.agreements]} | {
+            "tau": self.tau,
+            "verdict": self.verdict,
+        }
+
 
 class Rungs:
     """What was measured at each fidelity, as rows come in.
@@ -104,43 +124,61 @@ class Rungs:
         needed = frozenset().union(*(o.node.metrics for o in problem.objectives))
         self.metrics = tuple(name for name in known if name in needed) or tuple(known)
         self._values: dict[float, dict[bytes, Floats]] = {f: {} for f in problem.fidelities}
-        self._standing: dict[float, Standing] = {}
+        self._standings: dict[float, Standing] = {}
+        self._rows = 0
 
     def add(self, genomes: Ints, measurements: Measurements) -> None:
         """Takes rows of any fidelity: ``int64 (n, d)`` and their ``n`` measurements."""
         if not self.metrics:
             return
+        first, self._rows = self._rows, self._rows + len(genomes)
         tried = ~measurements.failed & (measurements.reason != int(Reason.RULED_OUT))
         rows = np.flatnonzero(tried)
         canonical = self._problem.space.canonical(genomes[rows])
         names = keys(np.ascontiguousarray(canonical[:, self._problem.costly_columns]))
-        values = np.stack([measurements[name][rows] for name in self.metrics], axis=1)
-        for name, value, share in zip(names, values, measurements.fidelity[rows], strict=True):
+        values = [first + rows, *(measurements[name][rows] for name in self.metrics)]
+        table = np.stack(values, axis=1)
+        for name, value, share in zip(names, table, measurements.fidelity[rows], strict=True):
             self._values.setdefault(float(share), {}).setdefault(name, value)
-        self._standing.clear()
 
-    def pairs(self, fidelity: float) -> tuple[Floats, Floats]:
+    def pairs(self, fidelity: float, *, blind: bool = False) -> tuple[Floats, Floats]:
         """Values at a lower fidelity and whole ones, ``(n, metrics)`` each, of the same settings.
 
         Settings without a value, one way or the other, are left out.
+
+        Args:
+            fidelity: The lower fidelity.
+            blind: Only settings that were measured whole before.
         """
         early, whole = self._values.get(fidelity, {}), self._values[1.0]
         both = [(value, whole[name]) for name, value in early.items() if name in whole]
-        table = np.array(both).reshape(-1, 2, len(self.metrics))
-        table = table[np.isfinite(table).all(axis=(1, 2))]
-        return table[:, 0], table[:, 1]
+        table = np.array(both).reshape(-1, 2, 1 + len(self.metrics))
+        kept = np.isfinite(table).all(axis=(1, 2))
+        if blind:
+            kept &= table[:, 1, 0] < table[:, 0, 0]
+        return table[kept, 0, 1:], table[kept, 1, 1:]
+
+    def judged(self, fidelity: float) -> tuple[Floats, Floats]:
+        """The pairs that a fidelity is judged by: those measured whole first, where enough are."""
+        blind = self.pairs(fidelity, blind=True)
+        return blind if len(blind[0]) >= JUDGED else self.pairs(fidelity)
 
     def standing(self, fidelity: float) -> Standing:
         """What is known of a fidelity."""
-        if fidelity not in self._standing:
-            agreements: tuple[Agreement, ...] = ()
-            if fidelity < 1:
-                early, whole = self.pairs(fidelity)
-                columns = zip(self.metrics, early.T, whole.T, strict=True)
-                agreements = tuple(Agreement.of(*column) for column in columns)
-            measured = len(self._values.get(fidelity, {}))
-            self._standing[fidelity] = Standing(fidelity, measured, agreements)
-        return self._standing[fidelity]
+        measured = len(self._values.get(fidelity, {}))
+        if fidelity >= 1:
+            return Standing(fidelity, measured)
+        both = len(self.pairs(fidelity)[0])
+        known = self._standings.get(fidelity)
+        # Pairs never change, so as many of them are the same ones.
+        if known is None or known.both != both:
+            early, whole = self.judged(fidelity)
+            columns = zip(self.metrics, early.T, whole.T, strict=True)
+            found = tuple(Agreement.of(*column) for column in columns)
+            blind = len(early) < both or len(self.pairs(fidelity, blind=True)[0]) == both > 0
+            known = Standing(fidelity, measured, found, both, blind)
+            self._standings[fidelity] = known
+        return replace(known, measured=measured)
 
 
 def standings(

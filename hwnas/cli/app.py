@@ -106,10 +106,11 @@ def front(
 ) -> None:
     """Print the Pareto front of a run, finished or not. CSV and JSON are in SI units."""
     from hwnas.cli.display import plain_console
-    from hwnas.cli.tables import front_table
+    from hwnas.cli.tables import front_table, rung_table
     from hwnas.errors import HwnasError
 
-    found = _open(directory, storage).study.front()
+    study = _open(directory, storage).study
+    found = study.front()
     form = "json" if as_json else form
     if form == "json":
         typer.echo(json.dumps(found.to_json(), indent=1))
@@ -117,6 +118,8 @@ def front(
         typer.echo(found.table().to_csv(index=False), nl=False)
     elif form == "table":
         plain_console().print(front_table(found))
+        if study.history.rungs:
+            plain_console().print(rung_table(study.history.rungs))
     else:
         raise HwnasError(
             f"there is no format {form!r}", where="--format", rule="table, json or csv", given=form

@@ -160,6 +160,8 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         + (f", {plan.budget.seconds:g} s" if plan.budget.seconds else "")
         + (f", until less than {100 * gain:g} % is left" if gain else ""),
     }
+    if len(problem.fidelities) > 1:
+        facts["fidelities"] = ", ".join(f"{fidelity:g}" for fidelity in problem.fidelities)
     if plan.model.warm_start:
         known = warm_start.read(plan.model.warm_start, problem)
         facts["known before"] = "\n".join(map(str, known.sources))

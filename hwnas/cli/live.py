@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwnas.cli.display import Display
-from hwnas.cli.tables import best_of
+from hwnas.cli.tables import best_of, rungs_in_short
 from hwnas.progress import Progress as Standing
 from hwnas.study import Study
 
@@ -45,10 +45,14 @@ class Watch(Display):
     def show(self, standing: Standing) -> None:
         """Shows where the study stands."""
         self.draw(
-            lambda: f"{self.title}: {line(standing)}",
+            lambda: f"{self.title}: {line(standing)}{self._skipped()}",
             partial(self._picture, standing),
             last=standing.evaluations >= standing.budget.evaluations,
         )
+
+    def _skipped(self) -> str:
+        skipped = [rung for rung in self.study.history.rungs if rung.ranks is False]
+        return f", rungs: {rungs_in_short(skipped)}" if skipped else ""
 
     def _picture(self, standing: Standing) -> RenderableType:
         left = f"{time_left(standing)} left"
@@ -58,6 +62,8 @@ class Watch(Display):
         if str(standing.bound):
             facts.add_row("certified", str(standing.bound))
         facts.add_row("front", f"{standing.front} of {standing.designs} designs")
+        if rungs := rungs_in_short(self.study.history.rungs):
+            facts.add_row("rungs", rungs)
         if standing.failures:
             facts.add_row("failed", Text(str(standing.failures), "red"))
         for name, value in best_of(self.study):

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from hwnas.cli.display import plain_console, stopped_with
 from hwnas.cli.live import Watch, line
-from hwnas.cli.tables import front_table, verdict_table
+from hwnas.cli.tables import front_table, rung_table, verdict_table
 from hwnas.errors import HwnasError
 from hwnas.progress import Status
 from hwnas.session import Session
@@ -79,6 +79,8 @@ def finish(session: Session, *, as_json: bool, quiet: bool) -> None:
         return
     out = plain_console()
     out.print(front_table(front))
+    if study.history.rungs:
+        out.print(rung_table(study.history.rungs))
     if session.surrogate is not None:
         out.print(verdict_table(session.surrogate.verdict()))
     out.print(f"{study.status.value}: {line(study.progress)}", highlight=False)
@@ -119,6 +121,7 @@ def _summary(session: Session) -> dict[str, Any]:
         "hypervolume": standing.hypervolume,
         "remaining": None if math.isnan(standing.remaining) else standing.remaining,
         "seconds": standing.seconds,
+        "rungs": [rung.to_json() for rung in study.history.rungs],
         "front": study.front().to_json(),
     }
     if session.surrogate is not None:

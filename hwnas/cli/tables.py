@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from hwnas.design.layers import LayerTable, Operator
 from hwnas.errors import HwnasError
 from hwnas.front import Front, FrontDesign
 from hwnas.problem import Problem
+from hwnas.rungs import Standing
 from hwnas.study import Study
 from hwnas.studyfile.options import first_sentence
 from hwnas.surrogate import Verdict
@@ -83,6 +84,37 @@ def shown(value: Choice, unit: str) -> str:
     if isinstance(value, bool | str) or unit == "1":
         return str(value)
     return show(float(value), unit).replace(" ", "")
+
+
+def rung_table(rungs: Sequence[Standing]) -> Table:
+    """The fidelities of a study: how many were measured, and how they rank designs."""
+    legend = "* judged by those measured whole before" if any(r.blind for r in rungs) else None
+    table = Table(title="rungs", title_justify="left", caption=legend, caption_justify="left")
+    for name in ("share", "measured"):
+        table.add_column(name, justify="right")
+    table.add_column("metric")
+    for name in ("both ways", "judged by", "Kendall", "Spearman"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for rung in rungs:
+        first = (f"{rung.fidelity:g}", str(rung.measured))
+        if not rung.agreements:
+            table.add_row(*first, *[""] * 5, rung.verdict)
+        for found in rung.agreements:
+            ranks = ("-" if r is None else f"{r:.2f}" for r in (found.kendall, found.spearman))
+            pairs = (str(rung.both), f"{found.pairs}{'*' if rung.blind else ''}")
+            table.add_row(*first, found.metric, *pairs, *ranks, rung.verdict)
+    return table
+
+
+def rungs_in_short(rungs: Iterable[Standing]) -> str:
+    """The lower fidelities in one line, for those who wait; empty where there are none."""
+    texts = (
+        f"{rung.fidelity:g} {rung.verdict}" + (f" (tau {rung.tau:.2f})" if rung.ranks else "")
+        for rung in rungs
+        if rung.fidelity < 1
+    )
+    return ", ".join(texts)
 
 
 def verdict_table(verdict: Verdict) -> Table:

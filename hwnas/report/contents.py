@@ -17,6 +17,7 @@ from hwnas.report.importance import Importance, importances, ranked
 from hwnas.report.parallel import Parallel, parallel
 from hwnas.report.points import Points, points
 from hwnas.report.quantity import Quantity
+from hwnas.report.rungs import RungRecord, rungs
 from hwnas.report.trace import Trace, trace
 
 if TYPE_CHECKING:
@@ -163,6 +164,7 @@ class Record:
         importances: Which genes matter to each objective.
         parallel: Genes and objectives side by side; ``None`` where no design is feasible.
         anatomies: Some designs of the front, and where their metrics come from.
+        rungs: The fidelities, ascending; empty where none below 1 was used.
     """
 
     title: str
@@ -178,6 +180,7 @@ class Record:
     importances: tuple[Importance, ...]
     parallel: Parallel | None
     anatomies: tuple[Anatomy, ...] = ()
+    rungs: tuple[RungRecord, ...] = ()
 
 
 def record(study: Study, title: str | None = None) -> Record:
@@ -207,6 +210,7 @@ def record(study: Study, title: str | None = None) -> Record:
         importances=genes_that_matter,
         parallel=parallel(study, ranked(genes_that_matter)) if front else None,
         anatomies=anatomies(study),
+        rungs=rungs(study),
     )
 
 

@@ -142,7 +142,8 @@ def to_json(contents: Record) -> dict[str, Any]:
 
     ``objectives``, ``metrics`` and ``genes`` say the units, ``designs`` is `Front.to_json`, and
     ``why_empty`` says why there are none. ``remaining`` is the share of the hypervolume that the
-    searcher certifies to be left to be gained at most, ``None`` where it does not.
+    searcher certifies to be left to be gained at most, ``None`` where it does not. ``rungs`` are
+    the fidelities, if lower ones were used.
     """
     facts = asdict(contents.facts)
     facts["evaluators"] = [
@@ -161,6 +162,7 @@ def to_json(contents: Record) -> dict[str, Any]:
         "objectives": [_quantity(q) for q in contents.objectives],
         "metrics": [_quantity(q) for q in contents.metrics],
         "genes": [{"name": q.name, "unit": q.unit} for q in contents.genes],
+        "rungs": [rung.standing.to_json() for rung in contents.rungs],
         "why_empty": contents.why_empty,
         "designs": [
             asdict(design) | {"metrics": {name: design.metrics[name] for name in metrics}}

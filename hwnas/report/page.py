@@ -13,6 +13,7 @@ from hwnas import units
 from hwnas.arrays import Choice
 from hwnas.front import FrontDesign
 from hwnas.metrics import Goal
+from hwnas.report import rungs
 from hwnas.report.anatomy import Anatomy
 from hwnas.report.contents import Record
 from hwnas.report.design_page import pictures, value_of
@@ -35,6 +36,7 @@ def page(record: Record) -> str:
         ("designs", "The best designs" if alone else "Designs on the front", _designs(record)),
         ("costs", "Where the cost comes from", _costs(record)),
         ("progress", "Hypervolume against evaluations", _progress(record)),
+        ("rungs", "Rungs", rungs.section(record.rungs)),
         ("genes", "Which genes matter", _genes(record)),
         ("parallel", "Genes and objectives side by side", _parallel(record)),
         ("outcomes", "What became of the designs", _outcomes(record)),

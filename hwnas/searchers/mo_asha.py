@@ -19,14 +19,16 @@ from hwnas.arrays import Bools, Floats, Ints
 from hwnas.errors import SearcherError, nearest
 from hwnas.metrics import Measurements
 from hwnas.problem import Problem
-from hwnas.rungs import Rungs
+from hwnas.rungs import JUDGED, Rungs
 from hwnas.searchers.breeding import offspring
 from hwnas.searchers.interface import Searcher, Told, unseen
 from hwnas.searchers.options import at_least, population_for, probability
+from hwnas.space import keys
 from hwnas.space.operators import perturb, recombine
 
 _SPREADS: Final = ("epsilon_net", "crowding")
 _NEW: Final = ("evolved", "random")
+_MOST_CONTROL: Final = 16
 _ROUNDING: Final = 1e-9
 
 
@@ -38,8 +40,12 @@ class MOASHA(Searcher):
     the first fronts; of a front that does not fit, those that cover it. Objectives are taken as
     the rung measures them: what is FREE is exact on every rung. Designs that violate a
     constraint come after all others, as a rung may judge them wrongly; infeasible ones are never
-    promoted. A rung that does not rank designs like whole evaluations (Kendall's tau below
-    `hwnas.rungs.RANKS`, after `hwnas.rungs.JUDGED` designs measured both ways) is skipped.
+    promoted.
+
+    Unlike the paper's, it looks whether its rungs are worth climbing. The first designs are
+    measured whole, and on all other rungs afterwards; a rung that does not rank them alike
+    (Kendall's tau below `hwnas.rungs.RANKS`, after `hwnas.rungs.JUDGED` designs) is skipped.
+    Promoted designs would not do to judge a rung by: see `hwnas.rungs`.
 
     Where the problem has no lower fidelity it is plain evolution, or random search.
 
@@ -54,6 +60,9 @@ class MOASHA(Searcher):
         spread: What covers a front: ``epsilon_net`` (one design after the other, each as far as
             possible from those before, with each objective replaced by its ranks) or
             ``crowding`` (the distances of NSGA-II).
+        control: How many designs are measured whole at first, so that rungs can be judged by them;
+            0: rungs are judged by the designs that are promoted. Left out: a tenth of the budget,
+            at most 16, or 0 where that is too few to judge by.
         population: How many are parents. Left out: the square root of the budget, between 12 and
             200.
         crossover: Probability that two parents are crossed.
@@ -74,11 +83,15 @@ class MOASHA(Searcher):
         batch: int = 8,
         new: Literal["evolved", "random"] = "evolved",
         spread: Literal["epsilon_net", "crowding"] = "epsilon_net",
+        control: int | None = None,
         population: int | None = None,
         crossover: float = 0.9,
     ) -> None:
         super().__init__(problem, seed=seed, budget=budget)
         self.population = population_for(budget) if population is None else population
+        tenth = min((budget or 100) // 10, _MOST_CONTROL)
+        self.control = (tenth if tenth >= JUDGED else 0) if control is None else control
+        at_least(0, self.name, control=self.control)
         at_least(1, self.name, batch=batch)
         at_least(2, self.name, population=self.population)
         probability(self.name, crossover=crossover)
@@ -97,7 +110,7 @@ class MOASHA(Searcher):
         self._rungs = {fidelity: Told(problem) for fidelity in problem.fidelities}
         self._agreement = Rungs(problem)
         self._rows = 0
-        self._orders: dict[float, tuple[int, Ints]] = {}
+        self._orders: dict[int, tuple[int, int, Ints]] = {}
 
     @property
     def batch(self) -> int:
@@ -111,6 +124,7 @@ class MOASHA(Searcher):
             "batch": self._batch,
             "new": self.new,
             "spread": self.spread,
+            "control": self.control,
             "population": self.population,
             "crossover": self.crossover,
         }
@@ -138,22 +152,39 @@ class MOASHA(Searcher):
             were not promoted are, the best first.
         """
         used = self._used()
-        proposed = self._waiting(used, n)
+        proposed = np.concatenate([self._unjudged(used), self._waiting(used, n)])[:n]
         if len(proposed) < n:
             proposed = self._with_new(used, n, proposed)
         if len(proposed) < n:
             rest = self._waiting(used, n, everybody=True)
-            rest = rest[_Met(used).new(np.concatenate([proposed, rest]))[len(proposed) :]]
-            proposed = np.concatenate([proposed, rest])[:n]
+            canonical = self.problem.space.canonical
+            taken = set(keys(canonical(proposed)))
+            fresh = [name not in taken for name in keys(canonical(rest))]
+            proposed = np.concatenate([proposed, rest[np.array(fresh, np.bool_)]])[:n]
         return proposed
 
     def fidelity_of(self, proposed: Ints) -> Floats:
-        """The rung above the highest one on which a design was measured."""
+        """The rung above the highest one on which a design was measured.
+
+        For a control that was measured whole, the lowest on which it was not; for a new design the
+        lowest one, or the last while there are too few controls.
+        """
         used = self._used()
-        level = np.zeros(len(proposed), dtype=np.int64)
+        top = len(used) - 1
+        level = np.full(len(proposed), 0 if len(used[-1]) >= self.control else top)
         for i, rung in enumerate(used[:-1], 1):
             level[~rung.new(proposed)] = i
-        return np.array(self._levels())[level]
+        whole = ~used[-1].new(proposed)
+        for i in reversed(range(top)):
+            level[whole & used[i].new(proposed)] = i
+        shares: Floats = np.array(self._levels())[level]
+        return shares
+
+    def _unjudged(self, used: Sequence[Told]) -> Ints:
+        """Controls that were not measured on all rungs; each takes them one after the other."""
+        controls = used[-1].genomes[: self.control]
+        lacking = [rung.new(controls) for rung in used[:-1]]
+        return controls[np.any(lacking, axis=0)] if lacking else controls[:0]
 
     def _levels(self) -> tuple[float, ...]:
         """The fidelities that are used: those that rank, or of which that is not known yet."""
@@ -175,33 +206,35 @@ class MOASHA(Searcher):
         found = [np.empty((0, len(self.problem.space)), dtype=np.int64)]
         for i in reversed(range(len(used) - 1)):
             rung = used[i]
-            order = self._order(rung)
-            if not everybody:
-                order = order[: int(len(order) / self.eta + _ROUNDING)]
-            best = rung.genomes[order]
+            valued = int(np.isfinite(rung.losses).all(axis=1).sum())
+            best = self._best(rung, valued if everybody else int(valued / self.eta + _ROUNDING))
             found.append(best[_Met(used[i + 1 :]).new(best)])
         return np.concatenate(found)[:n]
 
-    def _order(self, rung: Told) -> Ints:
-        """The rows of a rung that have values, best first."""
-        fidelity = next(f for f, told in self._rungs.items() if told is rung)
-        count, order = self._orders.get(fidelity, (-1, np.empty(0, dtype=np.int64)))
-        if count != len(rung):
-            order = ordered(rung.losses, rung.violation, self.spread)
-            self._orders[fidelity] = len(rung), order
-        return order
+    def _best(self, rung: Told, first: int) -> Ints:
+        """The best designs of a rung, ``int64 (j, d)``: ``first``, if so many have values."""
+        if self._orders.get(id(rung), (-1,))[:2] != (len(rung), first):
+            order = ordered(rung.losses, rung.violation, self.spread, first)
+            self._orders[id(rung)] = len(rung), first, order
+        return rung.genomes[self._orders[id(rung)][2]]
 
     def _with_new(self, used: Sequence[Told], n: int, proposed: Ints) -> Ints:
         rng, space, missing = self.rng(), self.problem.space, n - len(proposed)
         met, breed = _Met(used), None
-        enough = [r for r in used if len(self._order(r)) >= self.population]
-        if self.new == "evolved" and enough:
-            parents = enough[-1].genomes[self._order(enough[-1])[: self.population]]
-            breed = partial(self._breed, parents, rng)
+        if self.new == "evolved":
+            parents = next((p for p in map(self._parents, reversed(used)) if len(p)), None)
+            breed = None if parents is None else partial(self._breed, parents, rng)
         if breed is None:
-            return unseen(met, space, missing, rng, proposed) if missing else proposed
+            return unseen(met, space, missing, rng, proposed)
         # What is promoted was met on a lower rung, so no child is the same.
         return np.concatenate([proposed, offspring(met, space, missing, rng, breed)])
+
+    def _parents(self, rung: Told) -> Ints:
+        """The best designs of a rung, best first; none where there are too few to choose from."""
+        if len(rung) < self.population:
+            return rung.genomes[:0]
+        order = ordered(rung.losses, rung.violation, self.spread, self.population)
+        return rung.genomes[order if len(order) == self.population else order[:0]]
 
     def _breed(self, parents: Ints, rng: np.random.Generator, n: int) -> Ints:
         """Children of winners of tournaments of two; ``parents`` are sorted, best first."""
@@ -225,54 +258,54 @@ class _Met:
         return np.asarray(np.all(fresh, axis=0))
 
 
-def ordered(losses: Floats, violation: Floats, spread: str) -> Ints:
+def ordered(losses: Floats, violation: Floats, spread: str, first: int) -> Ints:
     """Sorts designs: by front, and within a front so that the first ones cover it.
 
     Args:
         losses: ``(n, m)``, to be minimised; infinite where infeasible.
         violation: Total violation, ``(n,)``; 0 where all constraints are met.
         spread: ``epsilon_net`` or ``crowding``.
+        first: How many are wanted.
 
     Returns:
-        The rows that have values, best first, ``int64 (j,)``: those that meet all constraints,
-        then the others by violation.
+        The first rows that have values, best first, ``int64 (j,)``: those that meet all
+        constraints, then the others by violation.
     """
     import moocore
 
     valued = np.isfinite(losses).all(axis=1)
     good = np.flatnonzero(valued & (violation <= 0))
     bad = np.flatnonzero(valued & ~(violation <= 0))
-    order = [np.empty(0, dtype=np.int64)]
+    order = np.empty(0, dtype=np.int64)
     if good.size:
         ranks = moocore.pareto_rank(losses[good], maximise=False)
         cover = {"epsilon_net": epsilon_net, "crowding": _crowding}[spread]
         for rank in range(int(ranks.max()) + 1):
+            if len(order) >= first:
+                break
             front = good[ranks == rank]
-            order.append(front[cover(losses[front])])
-    order.append(bad[np.argsort(violation[bad], kind="stable")])
-    return np.concatenate(order)
+            order = np.concatenate([order, front[cover(losses[front], first - len(order))]])
+    return np.concatenate([order, bad[np.argsort(violation[bad], kind="stable")]])[:first]
 
 
-def epsilon_net(losses: Floats) -> Ints:
-    """Sorts a front so that its first ``k`` points cover it, for any ``k``: farthest first.
+def epsilon_net(losses: Floats, first: int) -> Ints:
+    """Chooses points that cover a front: one after the other, each farthest from those before.
 
     The first one is the best in the first objective. Distances are Euclidean, between ranks: no
-    objective counts more because its values are larger. O(n^2 m).
+    objective counts more because its values are larger. O(first n m).
 
     Args:
         losses: ``(n, m)``, finite.
+        first: How many are wanted.
 
     Returns:
-        Rows, ``int64 (n,)``.
+        Rows, ``int64 (min(first, n),)``.
     """
-    from scipy.stats import rankdata
-
-    n = len(losses)
-    places = rankdata(losses, method="dense", axis=0)
-    order = np.empty(n, dtype=np.int64)
-    distance = np.full(n, np.inf)
+    places = np.stack([np.unique(column, return_inverse=True)[1] for column in losses.T], axis=1)
+    order = np.empty(min(first, len(losses)), dtype=np.int64)
+    distance = np.full(len(losses), np.inf)
     following = int(np.argmin(losses[:, 0]))
-    for i in range(n):
+    for i in range(len(order)):
         order[i] = following
         distance = np.minimum(distance, np.square(places - places[following]).sum(axis=1))
         distance[following] = -1.0
@@ -280,10 +313,10 @@ def epsilon_net(losses: Floats) -> Ints:
     return order
 
 
-def _crowding(losses: Floats) -> Ints:
+def _crowding(losses: Floats, first: int) -> Ints:
     from pymoo.operators.survival.rank_and_crowding.metrics import calc_crowding_distance
 
-    order: Ints = np.argsort(-calc_crowding_distance(losses), kind="stable")
+    order: Ints = np.argsort(-calc_crowding_distance(losses), kind="stable")[:first]
     return order
 
 
