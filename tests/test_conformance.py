@@ -63,7 +63,7 @@ TRAINED = SearchedTraining(
 COST = JOINT + TRAINED.space()
 """For evaluators of the training."""
 SPACE_OF = {
-    "training": SMALL,
+    "training": SMALL + TRAINED.space(),
     "training_cost": COST,
     "zero_cost": SMALL,
     "vote": SMALL,

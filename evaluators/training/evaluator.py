@@ -19,11 +19,11 @@ from evaluators.datasets import Dataset
 from evaluators.quantization import QuantizedNetwork
 from evaluators.training.checkpoints import Checkpoints, Unkept
 from evaluators.training.devices import Device, chosen, repeatable
-from evaluators.training.loop import Course, Recipe, Trainer, error_rate
+from evaluators.training.genes import planned, resized_for_tests
+from evaluators.training.loop import Recipe, Trainer, error_rate
 from evaluators.training.run import Curve, Run, curve_of, split
 from evaluators.training.snapshots import Snapshot, arrays_of, give_arrays, prefixed
 from hwnas.design.designs import Design, Designs
-from hwnas.design.graph import Graph
 from hwnas.errors import DesignError, ProblemError
 from hwnas.evaluation import Expense, Infeasible, PerDesign
 from hwnas.evaluation.interface import Chunk, describe
@@ -50,8 +50,12 @@ class Training(PerDesign):
 
     The optimiser is AdamW with a one-cycle learning rate (rising for 30 % of the steps, then
     falling along a cosine), the loss cross-entropy. First weights, order of the images and
-    distortions follow from the study's seed and the genes of network and bits: equal designs get
-    equal errors in any process and any batch on the same machine.
+    distortions follow from the study's seed and the genes of network, bits and training: equal
+    designs get equal errors in any process and any batch on the same machine.
+
+    Genes of the training (`hwnas.design.SearchedTraining`) change its batch size, its images and
+    their resolution, and its bits on the way. What is tested has the bits of the quantization
+    policy and the resolution of the training; no test image is left out.
 
     Args:
         dataset: ``digits``, ``fashion_mnist``, ``cifar10`` or another name under the entry points
@@ -95,7 +99,7 @@ class Training(PerDesign):
     """
 
     metrics = (Metric("error", "1", Goal.MINIMIZE, worst=1.0, best=0.0),)
-    reads = frozenset({"net", "quant"})
+    reads = frozenset({"net", "quant", "train"})
     expense = Expense.COSTLY
 
     def __init__(
@@ -160,7 +164,7 @@ class Training(PerDesign):
         some = designs
         if not len(some):  # a study is being checked: any network shows whether they fit
             some = Designs(designs.space, np.zeros((1, len(designs.space)), dtype=np.int64))
-        dataset = self._check(some[0].graph, fidelity)
+        dataset = self._check(some[0], fidelity)
         if not len(designs):
             self._network(some[0])  # whether its layers and bits can be trained
         if self.patience is not None:
@@ -237,7 +241,7 @@ class Training(PerDesign):
         self, design: Design, fidelity: float
     ) -> tuple[Mapping[str, float] | Infeasible, QuantizedNetwork]:
         """The answer for a design and its trained network, from what is kept or by training."""
-        dataset = self._check(design.graph, fidelity)
+        dataset = self._check(design, fidelity)
         whole = self._whole(fidelity)
         files = self._files(design, whole)
         with repeatable(self.device):
@@ -263,8 +267,9 @@ class Training(PerDesign):
         held_out = None
         if self.patience is not None:
             dataset, held_out = split(dataset, self.validation)
+            held_out = resized_for_tests(held_out, dataset.test_images.shape[-1])
         network = self._network(design).to(self.device)
-        recipe, course = self._recipe(design, fidelity), self._course(design)
+        recipe, course = planned(design, self._recipe(fidelity), dataset)
         device = torch.device(self.device)
         trainer = Trainer(
             network, dataset, recipe, self._seed(design), course=course, device=device
@@ -298,15 +303,9 @@ class Training(PerDesign):
             files.finish(_finished(run, answer))
         return answer
 
-    def _recipe(self, design: Design, fidelity: float) -> Recipe:
-        """How a design is trained: the options, and the genes that overrule them."""
-        del design
+    def _recipe(self, fidelity: float) -> Recipe:
+        """How designs are trained, unless genes of theirs say otherwise."""
         return replace(self.recipe, epochs=max(1, round(self.recipe.epochs * fidelity)))
-
-    def _course(self, design: Design) -> Course:
-        """What the training of a design shows in every epoch, and does before every step."""
-        del design
-        return Course()
 
     def _network(self, design: Design) -> QuantizedNetwork:
         """A design's network at its first weights."""
@@ -314,9 +313,10 @@ class Training(PerDesign):
         return QuantizedNetwork(design.graph, generator)
 
     def _seed(self, design: Design) -> int:
-        return design.seed_for("net", "quant", stream="training")
+        return design.seed_for("net", "quant", "train", stream="training")
 
-    def _check(self, graph: Graph, fidelity: float) -> Dataset:
+    def _check(self, design: Design, fidelity: float) -> Dataset:
+        """The data set, its test images at the resolution that the genes of a design ask for."""
         if fidelity not in self.fidelities:
             raise ProblemError(
                 f"training is not offered at fidelity {fidelity:g}",
@@ -324,8 +324,12 @@ class Training(PerDesign):
                 given=f"{fidelity:g}",
             )
         dataset = datasets.load(self.dataset)
-        dataset.check(graph.channels, graph.image, graph.classes)
-        return dataset
+        graph = design.graph
+        if design.batch.asked_images is None:
+            dataset.check(graph.channels, graph.image, graph.classes)
+            return dataset
+        dataset.check(graph.channels, dataset.image, graph.classes)
+        return resized_for_tests(dataset, graph.image)
 
 
 def _finished(run: Run, answer: Mapping[str, float] | Infeasible) -> Snapshot:

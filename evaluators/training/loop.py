@@ -74,6 +74,16 @@ class Course:
         del epoch, epochs
         return rng.permutation(len(losses)), None
 
+    def seen(self, images: Tensor, step: int) -> Tensor:
+        """What of a batch the module sees, e.g. at another resolution.
+
+        Args:
+            images: Distorted images ``(n, channels, image, image)``, on the device.
+            step: From 0.
+        """
+        del step
+        return images
+
     def before_step(self, module: nn.Module, step: int, steps: int) -> None:
         """Is called before every step, e.g. to change bits.
 
@@ -153,6 +163,7 @@ class Trainer:
             rows = slice(start, start + self.batch)
             self.course.before_step(self.module, self.step, sum(self.steps))
             self.optimiser.zero_grad()
+            x = self.course.seen(x, self.step)
             loss = self._loss(x, y, order[rows], None if weights is None else weights[rows])
             torch.autograd.backward(loss)
             self.optimiser.step()
