@@ -213,6 +213,8 @@ class _Builder:
         space = self.reader.attempt(("space",), lambda: self._space(parts))
         self.reader.raise_if_any()
         space = self._restricted(space)
+        for i, part in enumerate(parts):
+            self.reader.attempt(("space", i), lambda part=part: part.check(space))
         self.reader.raise_if_any()
         objectives = self.model.objectives
         constraints = self.model.constraints

@@ -384,3 +384,15 @@ def test_a_predictor_that_does_not_fit_is_refused_before_samples_are_paid_for(
     with pytest.raises(StudyFileError, match=f"surrogate.{key}") as refused:
         load(file)
     assert "study.yaml:6" in str(refused.value)
+
+
+def test_a_part_that_does_not_fit_the_others_is_named_once_with_its_line(tmp_path):
+    text = GOOD.replace(
+        "  - use: systolic_array\n",
+        "  - use: searched_training\n    resolution: [8, 1]\n  - use: systolic_array\n",
+    )
+    (problem,) = _problems(tmp_path, text)
+    assert problem.startswith(":8: space.2: the networks do not fit the images")
+    assert "train.resolution = 1" in problem
+    plan = _load(tmp_path, text + "restrict:\n  train.resolution: 8\n")
+    assert "train.resolution" in plan.problem.space.names
