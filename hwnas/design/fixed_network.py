@@ -156,6 +156,21 @@ class FixedNetwork(OneNetwork):
         layers = (replace(layer, cell=c) for layer, c in zip(drawn.layers, cells, strict=True))
         return replace(drawn, layers=tuple(layers))
 
+    @property
+    def own_image(self) -> int:
+        """Height and width of its images; see `NetworkFamily.own_image`.
+
+        Raises:
+            SpaceError: It comes from a file.
+        """
+        if self.file is not None:
+            raise SpaceError(
+                f"{self.label} is made for images of one size only",
+                rule="images are an option of " + ", ".join(CONVOLUTIONAL),
+                cure="leave out the genes that change the images, or take another network",
+            )
+        return self.image
+
     def _built_in(self) -> tuple[LayerTable, str]:
         if self.network in TRANSFORMERS:
             self._check_shown(self.network)
@@ -176,6 +191,7 @@ class FixedNetwork(OneNetwork):
                 f"{kind} cannot be made for other images or classes",
                 rule="images and classes are options of " + ", ".join(CONVOLUTIONAL),
                 given=", ".join(f"{name} = {value}" for name, value in changed.items()),
+                cure="leave them out, or take one of these networks",
             )
 
 

@@ -182,6 +182,13 @@ def test_other_images_and_classes():
     assert np.array_equal(table.weights[inner], usual.weights[inner])
 
 
+def test_genes_can_ask_a_convolutional_network_for_other_images():
+    assert FixedNetwork().at(64).table.P.tolist() == FixedNetwork(image=64).table.P.tolist()
+    assert FixedNetwork("vit_tiny").at(224).own_image == 224
+    with pytest.raises(SpaceError, match="vit_tiny cannot be made for other images"):
+        FixedNetwork("vit_tiny").at(64)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -247,6 +247,10 @@ def file(tmp_path):
 def test_bits_and_accelerators_are_searched_for_a_file(file):
     network = FixedNetwork(file=file)
     assert (network.network, network.depth) == ("mine", 2)
+    with pytest.raises(SpaceError, match="is made for images of one size only"):
+        network.at(16)
+    with pytest.raises(SpaceError, match="a file cannot be made for other images"):
+        FixedNetwork(file=file, image=16)
     space = network.space() + BitsPerLayer(layers=2).space() + SystolicArray().space()
     designs = Designs(space, space.sample(30, np.random.default_rng(1)))
     assert set(designs.layers.weight_bits.tolist()) == {2, 3, 4, 6, 8}
