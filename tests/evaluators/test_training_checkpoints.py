@@ -15,6 +15,7 @@ from evaluators.training import Training, evaluator  # noqa: E402
 from evaluators.training.loop import Course, Recipe, Trainer, error_rate  # noqa: E402
 from evaluators.training.snapshots import Snapshot  # noqa: E402
 from hwnas import BitsPerCell, SkipNet, SystolicArray  # noqa: E402
+from hwnas.design import SearchedTraining  # noqa: E402
 from hwnas.design.designs import Designs  # noqa: E402
 from hwnas.errors import DesignError, ProblemError, StudyFileError  # noqa: E402
 from hwnas.evaluation import Infeasible  # noqa: E402
@@ -75,6 +76,27 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_error(tmp_path, monkey
         alone.state_dict().values(), resumed.trained(designs[0]).state_dict().values(), strict=True
     ):
         assert torch.equal(one, other)
+
+
+def test_slimmed_data_and_bits_that_change_go_on_bit_for_bit(tmp_path, monkeypatch):
+    genes = SearchedTraining(
+        resolution=(5, 6), keep=(0.5,), easy=("downsample",), easy_weight=(0.5,),
+        batch_size=(10,), schedule=("cyclic", "progressive"), cycles=(2,),
+    )  # fmt: skip
+    designs = drawn(2, space=SPACE + genes.space())
+    whole = training().evaluate(designs)["error"]
+    for i in range(2):
+        with monkeypatch.context() as patch:
+            killed_after(patch, 2)
+            with pytest.raises(Killed):
+                training(tmp_path).evaluate(designs[i : i + 1])
+    resumed = training(tmp_path)
+    assert resumed.evaluate(designs)["error"].tolist() == whole.tolist()
+    for design in designs:
+        assert resumed.curve(design) is not None
+        again = resumed.trained(design).state_dict()
+        for name, tensor in training().trained(design).state_dict().items():
+            assert torch.equal(tensor, again[name])
 
 
 def test_a_course_with_weights_goes_on_bit_for_bit():
