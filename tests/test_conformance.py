@@ -155,8 +155,8 @@ def evaluator_subject(name):
     return EvaluatorSubject(build("hwnas.evaluators", name), SPACE_OF.get(name, JOINT), rows)
 
 
-ELSEWHERE = {"tabular", "ladder"}
-"""A table needs a file and a ladder its rungs: their tests in tests/evaluators run the suite."""
+ELSEWHERE = {"tabular", "ladder", "supernet"}
+"""They need a file, rungs or a folder: their tests in tests/evaluators run the suite."""
 
 
 @pytest.mark.parametrize("name", sorted(set(plugins.available("hwnas.evaluators")) - ELSEWHERE))

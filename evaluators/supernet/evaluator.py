@@ -12,9 +12,9 @@ import numpy as np
 from evaluators import datasets
 from evaluators.datasets import Dataset
 from evaluators.quantization import QuantizedNetwork
-from evaluators.supernet.course import Course, Layout, Recipe
 from evaluators.supernet.kept import Identity, bring_up, file_of
 from evaluators.supernet.learning import Batches, error_of, fit, recalibrate
+from evaluators.supernet.sandwich import Layout, Recipe, Sandwich
 from evaluators.supernet.sharing import Subnet
 from evaluators.torch_threads import one_thread
 from evaluators.training.evaluator import _checked, _Data, _label
@@ -33,7 +33,7 @@ class Supernet(PerDesign):
     The supernet holds the weights of the largest network of the family; every other is a part of
     it, at its own bit widths (`evaluators.supernet.sharing`). It is trained once, when the first
     design is measured, by the sandwich rule with distillation in place
-    (`evaluators.supernet.course`); then a network costs two passes over some images: one in which
+    (`evaluators.supernet.sandwich`); then a network costs two passes over some images: one in which
     the statistics of its batch normalisation are computed anew, and the test. A short fine-tuning
     of its own makes the answer a better one.
 
@@ -106,7 +106,7 @@ class Supernet(PerDesign):
             f"fine_tune_rate={fine_tune_rate:g}"
         )
 
-        self._ready: tuple[str, Course] | None = None
+        self._ready: tuple[str, Sandwich] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_ready": None}  # another process reads the file itself
@@ -125,7 +125,7 @@ class Supernet(PerDesign):
             DesignError: The networks cannot share weights.
         """
         with one_thread():
-            self._course(space)
+            self._sandwich(space)
         return file_of(self.path, self._identity(space))
 
     def stream(self, designs: Designs, fidelity: float = 1.0) -> Iterator[Chunk]:
@@ -155,15 +155,15 @@ class Supernet(PerDesign):
             DesignError: The network is none of the supernet's.
         """
         with one_thread():
-            course = self._course(design.space)
-            network = Subnet(design.graph, course.shared).extracted()
+            sandwich = self._sandwich(design.space)
+            network = Subnet(design.graph, sandwich.shared).extracted()
             if self.fine_tune_steps:
                 seed = design.seed_for("net", "quant", stream="supernet")
                 own = Batches(self._dataset(), self.recipe.batch_size, seed)
                 decay = self.recipe.weight_decay
                 if not fit(network, own, self.fine_tune_steps, self.fine_tune_rate, decay):
                     return None
-            recalibrate(network, course.batches, self.calibration_images)
+            recalibrate(network, sandwich.batches, self.calibration_images)
         return network
 
     def measure(self, design: Design, fidelity: float = 1.0) -> Mapping[str, float] | Infeasible:
@@ -193,11 +193,11 @@ class Supernet(PerDesign):
         recipe = asdict(self.recipe)
         return Identity({"network": network, **parts, "data": data, **recipe, "code": _VERSION})
 
-    def _course(self, space: Space) -> Course:
+    def _sandwich(self, space: Space) -> Sandwich:
         """The finished supernet: at hand, from its file, or trained now."""
         identity = self._identity(space)
         if self._ready is None or self._ready[0] != identity.digest:
-            course = Course(Layout.of(space), self._dataset(), self.recipe)
-            bring_up(course, file_of(self.path, identity), identity)
-            self._ready = identity.digest, course
+            sandwich = Sandwich(Layout.of(space), self._dataset(), self.recipe)
+            bring_up(sandwich, file_of(self.path, identity), identity)
+            self._ready = identity.digest, sandwich
         return self._ready[1]

@@ -18,7 +18,7 @@ from typing import Any, Final
 import torch
 from filelock import FileLock
 
-from evaluators.supernet.course import Course
+from evaluators.supernet.sandwich import Sandwich
 from hwnas.errors import ProblemError
 
 _EVERY: Final = 100
@@ -71,11 +71,11 @@ def file_of(path: Path | None, identity: Identity) -> Path:
     return path / f"{identity.facts['network']}-{identity.digest}{_SUFFIX}"
 
 
-def bring_up(course: Course, file: Path, identity: Identity) -> None:
+def bring_up(sandwich: Sandwich, file: Path, identity: Identity) -> None:
     """Trains a supernet to its end, from its file as far as that goes.
 
     Args:
-        course: The supernet as it begins; afterwards it is finished.
+        sandwich: The supernet as it begins; afterwards it is finished.
         file: Its file; written where steps are missing.
         identity: What it must be.
 
@@ -87,11 +87,11 @@ def bring_up(course: Course, file: Path, identity: Identity) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{file}.lock"):
             if file.exists():
-                course.restore(_read(file, identity))
-            while not course.is_finished:
-                course.advance()
-                if course.step % _EVERY == 0 or course.is_finished:
-                    _write(file, identity, course.state())
+                sandwich.restore(_read(file, identity))
+            while not sandwich.is_finished:
+                sandwich.advance()
+                if sandwich.step % _EVERY == 0 or sandwich.is_finished:
+                    _write(file, identity, sandwich.state())
     except OSError as error:
         raise ProblemError(
             "the supernet cannot be kept",

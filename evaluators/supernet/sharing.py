@@ -64,15 +64,18 @@ class Shapes:
 
     def _count(self, graph: Graph) -> None:
         self.width[_INPUT] = graph.channels
-        for layer in graph.layers:
+        for place, layer in enumerate(graph.layers):
             self.width[layer.name] = max(self.width.get(layer.name, 0), layer.K)
             if layer.join is not Join.CONCATENATE or layer.groups > 1:
                 continue
             first = _taken(graph, layer.sources[0])
             self.trunk[layer.name] = max(self.trunk.get(layer.name, 0), len(first))
             known = self.sources.setdefault(layer.name, [])
-            names = [_name(graph, source) for source in layer.sources[1:]]
-            known.extend(name for name in names if name not in known)
+            if len(layer.sources) > 1:
+                # What it borrows from differs from network to network: room for the whole cell.
+                cell = [other.name for other in graph.layers[:place] if other.cell == layer.cell]
+                names = [*(_name(graph, source) for source in layer.sources[1:]), *cell]
+                known.extend(name for name in dict.fromkeys(names) if name not in known)
 
     def _measure(self, graph: Graph) -> None:
         network = QuantizedNetwork(graph, torch.Generator().manual_seed(0))

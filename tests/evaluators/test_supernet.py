@@ -13,9 +13,10 @@ from evaluators import datasets  # noqa: E402
 from evaluators.datasets import Dataset  # noqa: E402
 from evaluators.quantization import QuantizedNetwork  # noqa: E402
 from evaluators.supernet import Supernet, kept  # noqa: E402
-from evaluators.supernet.course import Course, Layout, Recipe  # noqa: E402
 from evaluators.supernet.learning import Batches, recalibrate  # noqa: E402
+from evaluators.supernet.sandwich import Layout, Recipe, Sandwich  # noqa: E402
 from evaluators.supernet.sharing import Shapes, SharedWeights, Subnet, named  # noqa: E402
+from evaluators.torch_threads import one_thread  # noqa: E402
 from hwnas import BitsPerCell, Designs, SkipNet, SystolicArray  # noqa: E402
 from hwnas.design import MBConv  # noqa: E402
 from hwnas.errors import DesignError, ProblemError  # noqa: E402
@@ -30,6 +31,12 @@ BITS = BitsPerCell(cells=2, weight_bits=(2, 8), activation_bits=(3, 8), cells_ge
 SPACE = FAMILY.space() + BITS.space()
 LAYOUT = Layout.of(SPACE)
 RECIPE = Recipe(steps=6, batch_size=8, learning_rate=0.02, weight_decay=1e-4, networks=1, seed=3)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    with one_thread():
+        yield
 
 
 def some_dataset(name="three stripes"):
@@ -139,10 +146,10 @@ def test_concatenated_channels_keep_their_weights_when_the_trunk_is_narrower():
 
 
 def test_every_network_of_a_large_space_has_a_place():
-    for family in (MBConv(), SkipNet()):
+    for family in (MBConv(), SkipNet(cells=(1, 2), widths=(1, 3))):
         layout = Layout.of(family.space())
         arrays = shared(layout)
-        for design in drawn(20, family.space(), seed=5):
+        for design in drawn(10, family.space(), seed=5):
             Subnet(design.graph, arrays)
 
 
@@ -188,23 +195,25 @@ def test_a_step_shows_every_image_once_before_any_comes_again():
 
 
 def test_learning_lowers_the_loss_of_all_sizes():
-    course = Course(LAYOUT, DATASET, Recipe(25, 16, 0.02, 1e-4, 1, 0))
+    sandwich = Sandwich(LAYOUT, DATASET, Recipe(15, 16, 0.03, 1e-4, 0, 0))
     designs = Designs(SPACE, LAYOUT.extremes)
 
     def losses():
         answers = []
         for design in designs:
-            network = Subnet(design.graph, course.shared).extracted()
-            recalibrate(network, course.batches, 42)
+            network = Subnet(design.graph, sandwich.shared).extracted()
+            recalibrate(network, sandwich.batches, 42)
             scores = network(torch.from_numpy(DATASET.test_images))
             labels = torch.from_numpy(DATASET.test_labels)
             answers.append(torch.nn.functional.cross_entropy(scores, labels).item())
         return np.array(answers)
 
     before = losses()
-    while not course.is_finished:
-        course.advance()
-    assert (losses() < 0.8 * before).all()
+    while not sandwich.is_finished:
+        sandwich.advance()
+    largest, smallest = losses() / before
+    assert largest < 0.5
+    assert smallest < 0.95  # three channels of 2 bits, taught by the largest alone
 
 
 def supernet(path, **options):
@@ -224,19 +233,21 @@ class Killed(Exception):
 
 def test_a_killed_training_goes_on_to_the_very_same_weights(tmp_path, often, monkeypatch):
     file = supernet(tmp_path / "one").prepare(SPACE)
-    step = Course.advance
+    step = Sandwich.advance
 
-    def killed(course):
-        if course.step == 5:
+    def killed(sandwich):
+        if sandwich.step == 5:
             raise Killed
-        step(course)
+        step(sandwich)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Course, "advance", killed)
+        patch.setattr(Sandwich, "advance", killed)
         with pytest.raises(Killed):
             supernet(tmp_path / "two").prepare(SPACE)
     steps = []
-    monkeypatch.setattr(Course, "advance", lambda course: steps.append(course.step) or step(course))
+    monkeypatch.setattr(
+        Sandwich, "advance", lambda sandwich: steps.append(sandwich.step) or step(sandwich)
+    )
     resumed = supernet(tmp_path / "two").prepare(SPACE)
     assert steps == [4, 5]
     assert resumed.name == file.name
@@ -248,7 +259,7 @@ def test_a_killed_training_goes_on_to_the_very_same_weights(tmp_path, often, mon
 def test_it_is_trained_once_for_all_studies(tmp_path, monkeypatch):
     designs = drawn(3)
     first = supernet(tmp_path).evaluate(designs)
-    monkeypatch.setattr(Course, "advance", lambda course: pytest.fail("it is trained again"))
+    monkeypatch.setattr(Sandwich, "advance", lambda sandwich: pytest.fail("it is trained again"))
     second = supernet(tmp_path).evaluate(designs)
     joint = SPACE + SystolicArray().space()
     genomes = np.hstack([designs.genomes, np.zeros((3, len(joint) - len(SPACE)), dtype=np.int64)])
@@ -257,14 +268,14 @@ def test_it_is_trained_once_for_all_studies(tmp_path, monkeypatch):
 
 
 def test_fine_tuning_and_seeds_change_the_answer_and_not_the_supernet(tmp_path):
-    designs = drawn(6)
+    designs = drawn(3)
     plain = supernet(tmp_path)
-    tuned = supernet(tmp_path, fine_tune_steps=10, fine_tune_rate=0.02, metric="tuned")
+    tuned = supernet(tmp_path, fine_tune_steps=8, fine_tune_rate=0.03, metric="tuned")
     answers = tuned.evaluate(designs)["tuned"]
     assert plain.prepare(SPACE) == tuned.prepare(SPACE)
     assert answers.mean() < plain.evaluate(designs)["error"].mean()
     assert plain.version != tuned.version
-    assert supernet(tmp_path, seed=1).prepare(SPACE) != plain.prepare(SPACE)
+    assert supernet(tmp_path, seed=1, steps=1).prepare(SPACE) != plain.prepare(SPACE)
 
 
 def test_the_checkpoint_of_another_space_is_refused_and_kept(tmp_path):
@@ -333,8 +344,9 @@ def test_a_fine_tuning_that_diverges_is_infeasible(tmp_path):
 
 
 def test_networks_that_do_not_fit_the_data_are_refused_before_anything_is_trained(tmp_path):
+    other = Dataset.of("smaller", *[(np.zeros((3, 4, 4)), np.arange(3))] * 2)
     with pytest.raises(ProblemError, match="do not fit"):
-        supernet(tmp_path, dataset="digits").evaluate(drawn(2)[:0])
+        supernet(tmp_path, dataset=other).evaluate(drawn(2)[:0])
     assert not list(tmp_path.iterdir())
 
 

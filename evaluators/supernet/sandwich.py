@@ -27,9 +27,9 @@ from hwnas.design.parts import NetworkFamily
 from hwnas.errors import DesignError, ProblemError
 from hwnas.space import Gene, Space
 
-_ENUMERABLE: Final = 4096
+_ENUMERABLE: Final = 128
 """Up to so many networks are all looked at when shapes are laid out ..."""
-_DRAWN: Final = 512
+_DRAWN: Final = 128
 """... and else so many at random, besides those that differ from an extreme in one gene."""
 _NETWORKS: Final = 1
 """A stream of random numbers."""
@@ -74,8 +74,8 @@ class Layout:
     def of(cls, space: Space) -> Layout:
         """Lays out a supernet for the network family and the bit policy of a space.
 
-        All networks are looked at if there are at most 4,096. Else those are that differ from the
-        largest or the smallest in one gene, and 512 drawn at random: every dimension of an array
+        All networks are looked at if there are at most 128. Else those are that differ from the
+        largest or the smallest in one gene, and 128 drawn at random: every dimension of an array
         is as large as the largest that was seen. Largest and smallest are by multiply-accumulates,
         and have the most and the fewest bits.
 
@@ -123,7 +123,7 @@ def _probes(space: Space) -> Ints:
     return np.unique(space.canonical(np.vstack(rows)), axis=0)
 
 
-class Course:
+class Sandwich:
     """A supernet in training.
 
     Args:
