@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from evaluators.supernet.learning import Batches, error_of, fit, recalibrate
 from evaluators.supernet.sandwich import Layout, Recipe, Sandwich
 from evaluators.supernet.sharing import Subnet
 from evaluators.torch_threads import one_thread
-from evaluators.training.evaluator import _checked, _Data, _label
+from evaluators.training.options import GivenData, checked, label
 from hwnas.design.designs import Design, Designs
 from hwnas.evaluation import Expense, Infeasible, PerDesign
 from hwnas.evaluation.interface import Chunk
@@ -25,6 +26,7 @@ from hwnas.metrics import Goal, Metric, Reason
 from hwnas.space import Space
 
 _VERSION = 1
+_checked = partial(checked, of="supernet")
 
 
 class Supernet(PerDesign):
@@ -73,7 +75,7 @@ class Supernet(PerDesign):
         self,
         *,
         path: Path | None = None,
-        dataset: _Data = "digits",
+        dataset: GivenData = "digits",
         steps: int = 2000,
         batch_size: int = 64,
         learning_rate: float = 0.01,
@@ -101,7 +103,7 @@ class Supernet(PerDesign):
         self.fine_tune_rate = _checked("fine_tune_rate", fine_tune_rate, least=0, excluded=True)
         self.metrics = (Metric(metric, "1", Goal.MINIMIZE, worst=1.0, best=0.0),)
         self.version = (
-            f"{_VERSION} {_label(self.dataset)} {self.recipe} "
+            f"{_VERSION} {label(self.dataset)} {self.recipe} "
             f"calibration_images={calibration_images} fine_tune_steps={fine_tune_steps} "
             f"fine_tune_rate={fine_tune_rate:g}"
         )
@@ -189,7 +191,7 @@ class Supernet(PerDesign):
             if name in space.parts
         }
         network = space.parts["net"].name if "net" in space.parts else ""
-        data = _label(self.dataset)
+        data = label(self.dataset)
         recipe = asdict(self.recipe)
         return Identity({"network": network, **parts, "data": data, **recipe, "code": _VERSION})
 

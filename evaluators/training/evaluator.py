@@ -6,21 +6,19 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Discriminator, InstanceOf, Tag
-from pydantic.json_schema import SkipJsonSchema
 
 from evaluators import datasets
-from evaluators.dataset_files import DataFiles
 from evaluators.datasets import Dataset
 from evaluators.quantization import QuantizedNetwork
 from evaluators.training.checkpoints import Checkpoints, Unkept
 from evaluators.training.devices import Device, chosen, repeatable
 from evaluators.training.genes import planned, resized_for_tests
 from evaluators.training.loop import Recipe, Trainer, error_rate
+from evaluators.training.options import GivenData, checked, label
 from evaluators.training.run import Curve, Run, curve_of, split
 from evaluators.training.snapshots import Snapshot, arrays_of, give_arrays, prefixed
 from hwnas.design.designs import Design, Designs
@@ -28,21 +26,6 @@ from hwnas.errors import DesignError, ProblemError
 from hwnas.evaluation import Expense, Infeasible, PerDesign
 from hwnas.evaluation.interface import Chunk, describe
 from hwnas.metrics import Goal, Metric, Reason
-
-_BUILT_IN = "digits"
-"""The data set that never changes: it need not be read before it is trained on."""
-
-
-def _kind(given: object) -> str:
-    return {str: "name", Dataset: "arrays"}.get(type(given), "files")
-
-
-_Data = Annotated[
-    Annotated[str, Tag("name")]
-    | Annotated[DataFiles, Tag("files")]
-    | Annotated[SkipJsonSchema[InstanceOf[Dataset]], Tag("arrays")],
-    Discriminator(_kind),
-]
 
 
 class Training(PerDesign):
@@ -105,7 +88,7 @@ class Training(PerDesign):
     def __init__(
         self,
         *,
-        dataset: _Data = "digits",
+        dataset: GivenData = "digits",
         epochs: int = 8,
         batch_size: int = 100,
         learning_rate: float = 0.04,
@@ -119,11 +102,11 @@ class Training(PerDesign):
     ) -> None:
         self.dataset = datasets.known(dataset) if isinstance(dataset, str) else dataset
         self.recipe = Recipe(
-            _checked("epochs", epochs, least=1),
+            checked("epochs", epochs, least=1),
             # Batch normalisation needs two images to normalise over.
-            _checked("batch_size", batch_size, least=2),
-            _checked("learning_rate", learning_rate, least=0, excluded=True),
-            _checked("weight_decay", weight_decay, least=0),
+            checked("batch_size", batch_size, least=2),
+            checked("learning_rate", learning_rate, least=0, excluded=True),
+            checked("weight_decay", weight_decay, least=0),
         )
         for share in fidelities:
             if not 0 < share < 1:
@@ -135,11 +118,11 @@ class Training(PerDesign):
                 )
         self.fidelities = (*sorted(set(fidelities)), 1.0)
         self.lower = lower
-        self.patience = patience if patience is None else _checked("patience", patience, least=1)
-        self.validation = _checked("validation", validation, least=0, most=1, excluded=True)
+        self.patience = patience if patience is None else checked("patience", patience, least=1)
+        self.validation = checked("validation", validation, least=0, most=1, excluded=True)
         self.device = chosen(device)
         self.version = (
-            f"1 {_label(self.dataset)} epochs={epochs} batch_size={batch_size} "
+            f"1 {label(self.dataset)} epochs={epochs} batch_size={batch_size} "
             f"learning_rate={learning_rate:g} weight_decay={weight_decay:g}"
         )
         if patience is not None:
@@ -346,28 +329,3 @@ def _answer_of(finished: Snapshot) -> Mapping[str, float] | Infeasible:
     if "values" in given:
         return dict(given["values"])
     return Infeasible(given["note"], Reason[given["reason"]])
-
-
-def _label(source: str | DataFiles | Dataset) -> str:
-    """What a version says of a data set: its name, and a digest of all that may change."""
-    if source == _BUILT_IN:
-        return _BUILT_IN
-    dataset = datasets.load(source)
-    return f"{dataset.name}-{dataset.digest}"
-
-
-_Number = TypeVar("_Number", int, float)
-
-
-def _checked(
-    option: str, given: _Number, *, least: float, most: float = math.inf, excluded: bool = False
-) -> _Number:
-    is_bound = excluded and given in (least, most)
-    if not math.isfinite(given) or not least <= given <= most or is_bound:
-        rule = f"a finite number {'above' if excluded else 'of at least'} {least:g}"
-        raise ProblemError(
-            f"training cannot have {option} = {given}",
-            rule=rule + (f" and below {most:g}" if math.isfinite(most) else ""),
-            given=repr(given),
-        )
-    return given
