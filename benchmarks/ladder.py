@@ -40,6 +40,7 @@ SEARCHERS = {
     "random": ("random", {}),
     "nsga2": ("nsga2", {}),
     "mo_asha": ("mo_asha", {}),
+    "mo_asha, no control": ("mo_asha", {"control": 0}),
     "mo_asha, random": ("mo_asha", {"new": "random"}),
     "mo_asha, crowding": ("mo_asha", {"spread": "crowding"}),
     "mo_asha, eta 2": ("mo_asha", {"eta": 2.0}),

@@ -64,7 +64,7 @@ class Standing:
         both: How many of them were measured whole, too.
         blind: Whether only those of them are judged by that were measured whole first.
         agreements: For each costly metric that counts, how it ranks; none for the whole one.
-        unheeded: Whether it was asked for though it was known not to rank by then.
+        unheeded: Whether it was climbed though it was known not to rank by then.
     """
 
     fidelity: float
@@ -127,6 +127,11 @@ class Rungs:
         self._standings: dict[float, Standing] = {}
         self._rows = 0
 
+    def settings(self, genomes: Ints) -> list[bytes]:
+        """Names of what COSTLY evaluators read of some designs, ``n`` of them."""
+        canonical = self._problem.space.canonical(genomes)
+        return keys(np.ascontiguousarray(canonical[:, self._problem.costly_columns]))
+
     def add(self, genomes: Ints, measurements: Measurements) -> None:
         """Takes rows of any fidelity: ``int64 (n, d)`` and their ``n`` measurements."""
         if not self.metrics:
@@ -134,8 +139,7 @@ class Rungs:
         first, self._rows = self._rows, self._rows + len(genomes)
         tried = ~measurements.failed & (measurements.reason != int(Reason.RULED_OUT))
         rows = np.flatnonzero(tried)
-        canonical = self._problem.space.canonical(genomes[rows])
-        names = keys(np.ascontiguousarray(canonical[:, self._problem.costly_columns]))
+        names = self.settings(genomes[rows])
         values = [first + rows, *(measurements[name][rows] for name in self.metrics)]
         table = np.stack(values, axis=1)
         for name, value, share in zip(names, table, measurements.fidelity[rows], strict=True):
@@ -202,11 +206,18 @@ def standings(
     rungs = Rungs(problem)
     rungs.add(genomes, measurements)
     found = [rungs.standing(fidelity) for fidelity in problem.fidelities]
+    names = rungs.settings(genomes)
+    whole = np.flatnonzero(~early)
+    first = dict(zip((names[i] for i in reversed(whole)), reversed(whole), strict=True))
     for i, standing in enumerate(found):
         if standing.ranks is False:
-            last = step[measurements.fidelity == standing.fidelity].max()
-            before = Rungs(problem)
-            before.add(genomes[step < last], measurements.take(step < last))
-            known = before.standing(standing.fidelity).ranks is False
-            found[i] = replace(standing, unheeded=known)
+            # What was measured whole before serves to judge the rung, not to climb it.
+            rows = np.flatnonzero(measurements.fidelity == standing.fidelity)
+            climbing = [row for row in rows if first.get(names[row], row) >= row]
+            if climbing:
+                before = step < step[climbing].max()
+                known = Rungs(problem)
+                known.add(genomes[before], measurements.take(before))
+                unheeded = known.standing(standing.fidelity).ranks is False
+                found[i] = replace(standing, unheeded=unheeded)
     return tuple(found)

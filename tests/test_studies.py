@@ -27,7 +27,8 @@ def _small(file: Path, folder: Path) -> Path:
     given = "epochs:" in text
     text = re.sub(r"epochs: \d+", "epochs: 1", text)
     if not given:
-        text = text.replace("use: training", "use: training\n    epochs: 1")
+        added = r"\g<0>\n\1  epochs: 1"
+        text = re.sub(r"^( *)- use: training\b.*$", added, text, flags=re.MULTILINE)
     text = text.replace("samples: 25", "samples: 5").replace("verify: 5", "verify: 2")
     copy = folder / file.name
     copy.write_text(text)
@@ -58,7 +59,9 @@ def test_yaml_studies_run(hwnas, tmp_path, monkeypatch, file):  # noqa: F811 - t
     assert answer.code == 0, answer.err
     said = json.loads(answer.out)
     assert said["status"] == "complete"
-    assert said["evaluations"] == budget
+    # Of shares of evaluations, less than a whole one may be left.
+    assert budget - 1 < said["evaluations"] <= budget
+    assert isinstance(said["evaluations"], int) or said["rungs"]
     assert said["front"]
     if "surrogate:" in copy.read_text():
         assert [d["number"] for d in said["verified"]["designs"]]

@@ -88,12 +88,14 @@ def shown(value: Choice, unit: str) -> str:
 
 def rung_table(rungs: Sequence[Standing]) -> Table:
     """The fidelities of a study: how many were measured, and how they rank designs."""
-    legend = "* judged by those measured whole before" if any(r.blind for r in rungs) else None
+    legend = "tau: Kendall's, rho: Spearman's, with the whole evaluation"
+    if any(rung.blind for rung in rungs):
+        legend += "\n* judged by those measured whole before"
     table = Table(title="rungs", title_justify="left", caption=legend, caption_justify="left")
     for name in ("share", "measured"):
         table.add_column(name, justify="right")
     table.add_column("metric")
-    for name in ("both ways", "judged by", "Kendall", "Spearman"):
+    for name in ("both ways", "judged by", "tau", "rho"):
         table.add_column(name, justify="right")
     table.add_column("verdict")
     for rung in rungs:

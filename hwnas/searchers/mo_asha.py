@@ -28,7 +28,7 @@ from hwnas.space.operators import perturb, recombine
 
 _SPREADS: Final = ("epsilon_net", "crowding")
 _NEW: Final = ("evolved", "random")
-_MOST_CONTROL: Final = 16
+_MOST_CONTROL: Final = 12
 _ROUNDING: Final = 1e-9
 
 
@@ -62,7 +62,7 @@ class MOASHA(Searcher):
             ``crowding`` (the distances of NSGA-II).
         control: How many designs are measured whole at first, so that rungs can be judged by them;
             0: rungs are judged by the designs that are promoted. Left out: a tenth of the budget,
-            at most 16, or 0 where that is too few to judge by.
+            at most 12, or 0 where that is too few to judge by.
         population: How many are parents. Left out: the square root of the budget, between 12 and
             200.
         crossover: Probability that two parents are crossed.
@@ -152,7 +152,7 @@ class MOASHA(Searcher):
             were not promoted are, the best first.
         """
         used = self._used()
-        proposed = np.concatenate([self._unjudged(used), self._waiting(used, n)])[:n]
+        proposed = np.concatenate([self._unjudged(), self._waiting(used, n)])[:n]
         if len(proposed) < n:
             proposed = self._with_new(used, n, proposed)
         if len(proposed) < n:
@@ -169,21 +169,23 @@ class MOASHA(Searcher):
         For a control that was measured whole, the lowest on which it was not; for a new design the
         lowest one, or the last while there are too few controls.
         """
-        used = self._used()
-        top = len(used) - 1
-        level = np.full(len(proposed), 0 if len(used[-1]) >= self.control else top)
-        for i, rung in enumerate(used[:-1], 1):
-            level[~rung.new(proposed)] = i
+        levels, used = self._levels(), self._used()
+        begun = len(used[-1]) >= self.control
+        fidelity: Floats = np.full(len(proposed), levels[0] if begun else 1.0)
+        for rung, following in zip(used[:-1], levels[1:], strict=True):
+            fidelity[~rung.new(proposed)] = following
         whole = ~used[-1].new(proposed)
-        for i in reversed(range(top)):
-            level[whole & used[i].new(proposed)] = i
-        shares: Floats = np.array(self._levels())[level]
-        return shares
+        for share in reversed(self.problem.fidelities[:-1]):
+            fidelity[whole & self._rungs[share].new(proposed)] = share
+        return fidelity
 
-    def _unjudged(self, used: Sequence[Told]) -> Ints:
-        """Controls that were not measured on all rungs; each takes them one after the other."""
-        controls = used[-1].genomes[: self.control]
-        lacking = [rung.new(controls) for rung in used[:-1]]
+    def _unjudged(self) -> Ints:
+        """Controls that were not measured on all rungs; each takes them one after the other.
+
+        Also on a rung that seemed not to rank: the more controls, the surer that is.
+        """
+        controls = self._rungs[1.0].genomes[: self.control]
+        lacking = [self._rungs[share].new(controls) for share in self.problem.fidelities[:-1]]
         return controls[np.any(lacking, axis=0)] if lacking else controls[:0]
 
     def _levels(self) -> tuple[float, ...]:
