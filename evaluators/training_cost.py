@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -92,7 +93,7 @@ class TrainingCost(Evaluator):
             settings, alike = designs.part("train")
             recipes = [design.recipe for design in settings]
         plans = [Plan.of(each, self.images, self.epochs, self.batch_size) for each in recipes]
-        return np.stack([plan.shown for plan in plans])[alike]
+        return np.stack([_shown_by(plan) for plan in plans])[alike]
 
     def _cost(self, table: LayerTable, shown: Ints) -> tuple[Floats, Floats]:
         """MACs and bit operations, ``(n,)`` each, of images shown ``(n, 33)``."""
@@ -106,6 +107,12 @@ class TrainingCost(Evaluator):
                 bits = weight * activation + self.gradient_bits * (weight + activation)
             bitops += table.total(macs * bits) * shown[:, cap]
         return _PRODUCTS * table.total(macs) * shown.sum(axis=1), bitops
+
+
+@lru_cache(maxsize=4096)
+def _shown_by(plan: Plan) -> Ints:
+    """`Plan.shown`, counted once: a training on a large data set has many steps."""
+    return plan.shown
 
 
 def _checked(option: str, given: int, least: int, most: float = math.inf) -> int:

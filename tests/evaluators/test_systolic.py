@@ -268,7 +268,7 @@ def test_scratchpads_that_cannot_feed_the_array_are_infeasible() -> None:
 
 def test_it_says_what_it_is() -> None:
     assert Systolic.expense is Expense.FREE
-    assert Systolic.reads == {"net", "quant", "hw"}
+    assert Systolic.reads == {"net", "quant", "hw", "train"}
     versions = {
         Systolic().version,
         Systolic(overlap=0.5).version,

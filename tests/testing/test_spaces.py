@@ -9,15 +9,7 @@ import numpy as np
 import pytest
 
 from hwnas import BitsPerCell, Gene, SkipNet, Space, SystolicArray, When, plugins
-from hwnas.design import (
-    Graph,
-    Join,
-    LayerTable,
-    NASBench201,
-    Operator,
-    SearchedTraining,
-    Source,
-)
+from hwnas.design import Graph, Join, LayerTable, NASBench201, Operator, SearchedTraining, Source
 from hwnas.errors import DesignError
 from hwnas.testing import SpaceSubject, run, space_checks
 from hwnas.testing.spaces import all_genomes, restricted
@@ -331,39 +323,35 @@ def test_broken_templates_are_found(change):
     assert not passes(name, SpaceSubject.of(kind()))
 
 
-@dataclass(frozen=True)
-class BrokenTraining(SearchedTraining):
-    """Changes image sizes or settings in the way named."""
-
-    name: ClassVar[str] = "broken_training"
-    how: tuple[str, ...] = ("",)
-
-    def images(self, columns, n):
-        images = super().images(columns, n)
-        ways = {"no images": None, "fractions": images / 2, "other sizes": images + 1}
-        return ways.get(self.how[0], images)
-
-    def recipes(self, columns, n):
-        settings = dict(super().recipes(columns, n))
-        if self.how[0] == "too few":
-            settings["batch_size"] = settings["batch_size"][:-1]
-        if self.how[0] == "by position":
-            settings["batch_size"] = settings["batch_size"] + np.arange(n)
-        if self.how[0] == "asleep":
-            settings["batch_size"] = np.where(columns["train.upper_bits"] == 8, 10, 20)
-        return settings
+TRAINED = SearchedTraining(resolution=(6, 8), schedule=("constant", "cyclic"), lower_bits=(2, 3))
 
 
 @pytest.mark.parametrize(
-    "how", ["no images", "fractions", "other sizes", "too few", "by position", "asleep"]
-)
-def test_broken_trainings_are_found(how):
+    ("method", "change"),
+    [
+        ("images", lambda found, columns: None),
+        ("images", lambda found, columns: found / 1.0),
+        ("images", lambda found, columns: found[:-1]),
+        ("images", lambda found, columns: found + 1),
+        ("images", lambda found, columns: np.where(columns["train.lower_bits"] == 3, 6, 8)),
+        ("recipes", lambda found, columns: {**found, "cycles": found["cycles"][:-1]}),
+        ("recipes", lambda found, columns: {**found, "cycles": columns["train.lower_bits"]}),
+        ("recipes", lambda found, columns: {**found, "cycles": np.arange(len(found["cycles"]))}),
+    ],
+    ids=[
+        "none", "fractions", "too few rows", "not its own", "asleep",
+        "too few settings", "asleep setting", "by position",
+    ],
+)  # fmt: skip
+def test_broken_trainings_are_found(method, change):
+    def broken(self, columns, n):
+        return change(getattr(SearchedTraining, method)(self, columns, n), columns)
+
+    methods = {method: broken, "name": "broken"}
+    kind = dataclass(frozen=True)(type("Broken", (SearchedTraining,), methods))
     name = "trainings have their settings"
-    options = {"resolution": (8, 16), "batch_size": (50, 100), "schedule": ("constant", "cyclic")}
-    options |= {"upper_bits": (6, 8)}
-    family = SkipNet(cells=(1,), image=8).space()
-    assert passes(name, SpaceSubject.of(family + SearchedTraining(**options).space()))
-    assert not passes(name, SpaceSubject.of(family + BrokenTraining(**options, how=(how,)).space()))
+    assert passes(name, SpaceSubject.of(TRAINED))
+    assert not passes(name, SpaceSubject.of(kind(**TRAINED.options())))
 
 
 def test_every_rule_is_broken_by_somebody():
