@@ -48,7 +48,7 @@ def test_every_command_of_the_table_exists(hwnas):  # noqa: F811 - the fixture
     commands = set(re.findall(r"^\| `hwnas ([a-z]+)", README, flags=re.MULTILINE))
     assert commands == {
         "run", "resume", "compare", "exact", "front", "report", "show", "dashboard", "list",
-        "export", "verify", "validate", "check", "calibrate",
+        "export", "verify", "validate", "check", "calibrate", "predict",
         "schema",
     }  # fmt: skip
     for command in commands:

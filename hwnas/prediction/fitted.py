@@ -7,7 +7,6 @@ every predictor is a function of its examples, its options and its seed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from hwnas.errors import ProblemError, RunDirectoryError
 from hwnas.marked_directory import MarkedDirectory, replace_text
 from hwnas.prediction.examples import Encoding, Examples, Feature, Table, read_table
 from hwnas.prediction.interface import named
+from hwnas.prediction.validation import learn
 
 _FORMAT: Final = 1
 _EXAMPLES: Final = "examples.csv"
@@ -211,16 +211,16 @@ def load(path: Path) -> Fitted:
 
 
 def _fit(predictor: str, options: Mapping[str, Any], examples: Examples) -> Any:
+    kind = plugins.load("hwnas.predictors", predictor)
     try:
-        made = plugins.load("hwnas.predictors", predictor)(**options)
-        return named(made, examples.encoding.names).fit(examples.X, examples.y)
-    except (TypeError, ValueError) as error:
+        made = kind(**options)
+    except TypeError as error:
         raise ProblemError(
-            f"{predictor} cannot learn from these {len(examples)} examples",
-            where=f"{examples.X.shape[1]} features",
-            given=str(error).strip().splitlines()[0],
-            cure="another predictor, other options or features, or more examples",
+            f"{predictor} does not take these options",
+            given=str(error),
+            cure="fit it again with this version",
         ) from error
+    return learn(named(made, examples.encoding.names), examples.X, examples.y)
 
 
 def _csv(table: Table, examples: Examples) -> str:
@@ -237,8 +237,3 @@ def _versions() -> dict[str, str]:
     from importlib.metadata import version
 
     return {name: version(name) for name in ("hwnas", "numpy", "scikit-learn", "scipy")}
-
-
-def options_text(options: Mapping[str, Any]) -> str:
-    """Options for a person, in their order."""
-    return ", ".join(f"{name} = {json.dumps(value)}" for name, value in options.items())

@@ -219,8 +219,33 @@ def _fitted(
     if "random_state" in model.get_params():
         model.set_params(random_state=seed)
     start = time.process_time()
-    model.fit(X, y)
+    learn(model, X, y)
     return model, time.process_time() - start
+
+
+def learn(model: Any, X: Floats, y: Floats) -> Any:
+    """Fits a predictor.
+
+    Args:
+        model: The predictor; it is changed.
+        X: Features, ``(n, k)``.
+        y: Targets, ``(n,)``.
+
+    Returns:
+        The same predictor.
+
+    Raises:
+        ProblemError: It cannot learn from these examples, and says why.
+    """
+    try:
+        return model.fit(X, y)
+    except (TypeError, ValueError) as error:
+        raise ProblemError(
+            f"{type(model).__name__} cannot learn from these {len(y)} examples",
+            where=f"{X.shape[1]} features",
+            given=str(error).strip().splitlines()[0],
+            cure="another predictor, other options or features, or more examples",
+        ) from error
 
 
 def _groups(X: Floats) -> Ints:

@@ -39,6 +39,7 @@ def table(tmp_path):
     noise = 0.02 * rng.standard_normal(50)
     frame["error"] = 2.0 ** -frame["bits"] - 0.5 * frame["width"] + 1.0 + noise
     frame.loc[7, "width"] = np.nan
+    frame["below"] = -1.0 - frame["bits"]
     path = tmp_path / "measured.csv"
     frame.to_csv(path, index=False)
     return path
@@ -69,13 +70,13 @@ def test_score_prints_a_table_or_json(hwnas, table):
     options = ("-o", "isotonic.column=0", "--folds", 4, "--seeds", 2)
     answer = hwnas(*asked, *options)
     assert answer.code == 0, answer.err
-    for word in ("ridge", "isotonic", "Kendall", "49 samples", "4 features", "in 95 %"):
+    for word in ("ridge", "isotonic", "Kendall", "49 samples", "5 features", "in 95 %"):
         assert word in answer.out
     assert "rows left out: 1 without a feature" in answer.out
     assert "ridge: 4 folds, 2 seeds" in answer.err
     data = json.loads(hwnas(*asked, *options, "--json", "-q").out)
     assert data["left_out"] == {"without a feature": 1}
-    assert data["features"] == ["bits", "width", "kind=add", "kind=concat"]
+    assert data["features"] == ["bits", "width", "kind=add", "kind=concat", "below"]
     ridge, isotonic = data["predictors"]["ridge"], data["predictors"]["isotonic"]
     assert len(ridge["kendall"]["of_seeds"]) == 2
     assert ridge["kendall"]["mean"] > 0.7 > isotonic["kendall"]["mean"]
@@ -101,7 +102,7 @@ def test_fit_and_apply(hwnas, table, tmp_path):
     asked = ("predict", "fit", table, "--predicts", "error", "--to", fitted)
     answer = hwnas(*asked, "-o", "monotonic={bits: falling, width: falling}", "-o", "rounds=20")
     assert answer.code == 0, answer.err
-    assert "boosted_trees of error, 49 samples, 4 features" in answer.out
+    assert "boosted_trees of error, 49 samples, 5 features" in answer.out
     assert hwnas("predict", "apply", fitted, table, "--out", out).code == 0
     answer = hwnas("predict", "apply", fitted, table)
     assert answer.out == out.read_text()
@@ -154,6 +155,10 @@ def test_the_history_of_a_run(hwnas, run, tmp_path):
         (("--predicts", "error", "-o", "monotonic={*: rising}"), "cannot be read"),
         (("--predicts", "error", "-o", "monotonic={b: rising}"), "names of features"),
         (("--predicts", "error", "--predictor", "isotonic"), "one feature"),
+        (
+            ("--predicts", "error", "--predictor", "saturating_curve", "--features", "below"),
+            "SaturatingCurve cannot learn from these",
+        ),
     ],
 )
 def test_what_is_wrong_is_exit_code_2(hwnas, table, options, said):
