@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+
+from filelock import FileLock  # noqa: E402
 
 from evaluators import datasets  # noqa: E402
 from evaluators.datasets import Dataset  # noqa: E402
@@ -265,6 +268,21 @@ def test_it_is_trained_once_for_all_studies(tmp_path, monkeypatch):
     genomes = np.hstack([designs.genomes, np.zeros((3, len(joint) - len(SPACE)), dtype=np.int64)])
     third = supernet(tmp_path).evaluate(Designs(joint, genomes))
     assert first["error"].tolist() == second["error"].tolist() == third["error"].tolist()
+
+
+def test_who_comes_second_waits_for_the_first_and_takes_its_supernet(tmp_path):
+    file = supernet(tmp_path).prepare(SPACE)
+    ready = file.read_bytes()
+    file.unlink()
+    with ThreadPoolExecutor() as pool:
+        with FileLock(f"{file}.lock"):  # as if another process were training it
+            second = pool.submit(supernet(tmp_path).prepare, SPACE)
+            with pytest.raises(TimeoutError):
+                second.result(timeout=0.5)
+            assert not file.exists()
+            file.write_bytes(ready)
+        assert second.result() == file
+    assert file.read_bytes() == ready
 
 
 def test_fine_tuning_and_seeds_change_the_answer_and_not_the_supernet(tmp_path):
