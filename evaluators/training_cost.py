@@ -30,7 +30,9 @@ class TrainingCost(Evaluator):
     `evaluators.precision_schedules`). The optimiser's own work is left out.
 
     Images shown at lower resolution cost what their own, smaller layers cost; images that are left
-    out cost nothing. A training that stops early costs less than is said here.
+    out cost nothing. A training that stops early costs less than is said here. `training` itself
+    computes gradients in single precision: ``gradient_bits`` are those of the machine that would
+    train so.
 
     Metrics: ``training_macs`` and ``training_bitops``, unit 1, smaller is better.
 

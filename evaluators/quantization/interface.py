@@ -48,6 +48,7 @@ class ActivationRounding(nn.Module, ABC):
         bits: Its own bits.
         bottom: The lowest level at present; see `limit`.
         top: The highest level at present.
+        follows: Whether statistics, if there are any, follow the batches of the training.
     """
 
     def __init__(self, bits: int, *, signed: bool) -> None:
@@ -55,6 +56,7 @@ class ActivationRounding(nn.Module, ABC):
         self.bits = bits
         self.signed = signed
         self.bottom, self.top = 0, 0
+        self.follows = True
         self.limit(bits)
 
     def limit(self, bits: int) -> None:

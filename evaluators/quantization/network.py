@@ -240,6 +240,17 @@ class QuantizedNetwork(nn.Module):
             if isinstance(module, WeightRounding | ActivationRounding):
                 module.limit(bits)
 
+    def follow(self, follows: bool) -> None:
+        """Says whether running statistics follow the next batches of the training.
+
+        They had better not where the batches are unlike those of the test, e.g. of other sizes.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = NEWEST if follows else 0.0
+            if isinstance(module, ActivationRounding):
+                module.follows = follows
+
     def train(self, mode: bool = True) -> Self:
         """Sets the mode of `nn.Module`; evaluation lifts a `limit`."""
         if not mode:

@@ -127,7 +127,7 @@ class RoundedActivations(ActivationRounding):
 
     def forward(self, x: Tensor) -> Tensor:
         """Rounds a batch of any shape."""
-        if self.training or self.mean_square < 0:
+        if (self.training and self.follows) or self.mean_square < 0:
             newest = torch.linalg.vector_norm(x.detach()).square_().div_(x.numel())
             # Negative until the first batch, whose statistics then count alone.
             share = NEWEST if self.mean_square >= 0 else 1.0

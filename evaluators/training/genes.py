@@ -85,14 +85,20 @@ class PlannedCourse(Course):
 
     def seen(self, images: Tensor, step: int) -> Tensor:
         """Easy images at half the resolution; see `Course.seen`."""
-        easy = self.plan.is_easy[step % len(self.plan.is_easy)]
-        return resized(images, -(-self.size // 2) if easy else self.size)
+        return resized(images, -(-self.size // 2) if self._is_easy(step) else self.size)
 
     def before_step(self, module: nn.Module, step: int, steps: int) -> None:
-        """Sets the most bits of the step; see `Course.before_step`."""
+        """Sets the most bits of the step; see `Course.before_step`.
+
+        Running statistics are those of hard images, as test images have their size, too.
+        """
         del steps
         if isinstance(module, QuantizedNetwork):
             module.limit(int(self.plan.caps[step]))
+            module.follow(not self._is_easy(step))
+
+    def _is_easy(self, step: int) -> bool:
+        return bool(self.plan.is_easy[step % len(self.plan.is_easy)])
 
 
 def planned(design: Design, recipe: Recipe, dataset: Dataset) -> tuple[Recipe, Course]:

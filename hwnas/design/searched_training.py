@@ -52,8 +52,8 @@ class SearchedTraining(TrainingPolicy):
     Attributes:
         resolution: Heights and widths of the images, in training and afterwards, pixels. The
             network family is asked at that size, so every cost follows.
-        keep: Shares of the training images that are kept as they are, the hardest ones, above 0
-            and up to 1.
+        keep: Shares of the training images that are kept as they are, the hardest ones of every
+            class, above 0 and up to 1.
         easy: What is done with the others: ``drop`` (they are left out) or ``downsample`` (they
             are shown at half the height and width).
         easy_weight: Weights of down-sampled images in the loss, 1 for that of the others.

@@ -168,12 +168,17 @@ def test_spatial_information_by_hand():
     assert spatial_information(flat[:0]).shape == (0,)
 
 
-def test_easy_images_come_last():
-    data = few(60)
-    scores = spatial_information(data.train_images)
+def test_easy_images_of_every_class_come_last():
+    data = datasets.load("digits")
+    scores, labels = spatial_information(data.train_images), data.train_labels
     order = by_complexity(data)
-    assert sorted(order.tolist()) == list(range(60))
-    assert (np.diff(scores[order]) <= 0).all()
+    assert sorted(order.tolist()) == list(range(1000))
+    for label in range(10):
+        own = order[labels[order] == label]
+        assert (np.diff(scores[own]) <= 0).all()
+    for hard in (100, 250, 500, 750):
+        kept, whole = np.bincount(labels[order[:hard]]), np.bincount(labels)
+        np.testing.assert_allclose(kept, whole * hard / 1000, atol=1)
 
 
 def test_a_course_shows_hard_images_whole_and_easy_ones_small():
@@ -196,6 +201,24 @@ def test_a_course_shows_hard_images_whole_and_easy_ones_small():
     x = torch.rand(3, 1, 8, 8)
     sizes = [course.seen(x, step).shape[-1] for step in range(8)]
     assert sizes == [4 if e else 8 for e in course.plan.is_easy] * 2
+
+
+def test_statistics_are_those_of_hard_images():
+    """Test images have the size of hard ones, so small ones must leave no trace in statistics."""
+    data, design = few(), design_of(**SLIM)
+    _, course = planned(design, RECIPE, data)
+    network = network_of(design.graph).train()
+    x = torch.rand(30, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    for step in range(4):
+        before = {name: tensor.clone() for name, tensor in network.named_buffers()}
+        course.before_step(network, step, 8)
+        network(course.seen(x * (step + 1) / 4, step))
+        same = [
+            torch.equal(tensor, before[name])
+            for name, tensor in network.named_buffers()
+            if name.endswith(("running_mean", "running_var", "mean_square"))
+        ]
+        assert all(same) if course.plan.is_easy[step] else not any(same)
 
 
 def test_dropped_images_are_never_shown():
