@@ -5,8 +5,8 @@
 Features are those of `CanonicalFeatures` alone: no training-free metric, nothing trained. A seed
 draws the networks that are learnt from, the first n of a permutation, and 3,000 others that are
 ranked; accuracy after 200 epochs, CIFAR-10 unless said otherwise. Medians over seeds. Fits are
-measured in CPU seconds, one thread, at 400 networks. What was decided on the way (normal scores as
-targets, shape of the networks, number of trees) was decided on ImageNet16-120 and other seeds.
+measured in CPU seconds, one thread, at 400 networks. Normal scores as targets, the shape of the
+networks and the number of trees were chosen on ImageNet16-120 with seeds from 100 on.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from hwnas import plugins
 from hwnas.arrays import Floats
@@ -220,7 +221,9 @@ def _fit(predictor: str, options: Mapping[str, Any], examples: Examples) -> Any:
             given=str(error),
             cure="fit it again with this version",
         ) from error
-    return learn(named(made, examples.encoding.names), examples.X, examples.y)
+    # Rounding depends on the number of threads.
+    with threadpool_limits(1):
+        return learn(named(made, examples.encoding.names), examples.X, examples.y)
 
 
 def _csv(table: Table, examples: Examples) -> str:

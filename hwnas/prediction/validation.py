@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from scipy.special import ndtri
 from scipy.stats import kendalltau, spearmanr
+from threadpoolctl import threadpool_limits
 
 from hwnas.arrays import Floats, Ints
 from hwnas.errors import ProblemError
@@ -108,7 +109,7 @@ def cross_validate(
     """Predicts every example from the others, some of them held out at a time.
 
     Examples with equal features are held out together, so that none is looked up. A seed decides
-    the folds, and is the ``random_state`` of predictors that have one.
+    the folds, and is the ``random_state`` of predictors that have one. One thread.
 
     Args:
         predictor: A scikit-learn regressor whose ``predict`` knows ``return_std``; left as it is.
@@ -131,8 +132,9 @@ def cross_validate(
     for i, seed in enumerate(seeds):
         splits = GroupKFold(folds, shuffle=True, random_state=seed).split(X, y, groups)
         for j, (seen, held) in enumerate(splits):
-            model, seconds[i, j] = _fitted(predictor, X[seen], y[seen], seed, names)
-            predicted[i, held], deviation[i, held] = model.predict(X[held], return_std=True)
+            with threadpool_limits(1):
+                model, seconds[i, j] = _fitted(predictor, X[seen], y[seen], seed, names)
+                predicted[i, held], deviation[i, held] = model.predict(X[held], return_std=True)
             fold[i, held] = j
     return Validation(y, predicted, deviation, fold, seconds)
 
@@ -191,8 +193,9 @@ def learning_curve(
         order = np.random.default_rng(seed).permutation(seen)
         for j, size in enumerate(tried):
             rows = order[:size]
-            model, _ = _fitted(predictor, X[rows], y[rows], seed, names)
-            mean = np.asarray(model.predict(X[held]), dtype=np.float64)
+            with threadpool_limits(1):
+                model, _ = _fitted(predictor, X[rows], y[rows], seed, names)
+                mean = np.asarray(model.predict(X[held]), dtype=np.float64)
             scores[:, i, j] = [f(mean, y[held]) for f in (kendall, spearman, rmse)]
     return LearningCurve(tried, *scores)
 

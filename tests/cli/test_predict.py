@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 from scipy.stats import kendalltau
 
+from hwnas.session import reopen, start
+
 STUDY = """\
 name: small
 space:
@@ -27,7 +29,7 @@ evaluators:
   - systolic
 objectives: [minimize: error, minimize: energy]
 searcher: random
-budget: 60
+budget: 50
 """
 
 
@@ -45,20 +47,33 @@ def table(tmp_path):
     return path
 
 
-@pytest.fixture
-def run(hwnas, tmp_path, monkeypatch):
-    monkeypatch.setattr("hwnas.report.contents.importances", lambda study: ())
+SURROGATE = """\
+surrogate:
+  predicts: error
+  predictor: {use: boosted_trees, rounds: 10, monotonic: {quant.*: falling}}
+  features: [net.*, quant.*]
+  samples: 20
+  verify: 0
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder with a run, one with a surrogate, and the table that both look errors up in."""
+    folder = tmp_path_factory.mktemp("runs")
     blocks = ("identity", "mbconv_e3_k3", "mbconv_e6_k5")
     rows = [
         (*cell, bits, 0.5 - 0.05 * sum(map(blocks.index, cell)) + 0.3 / bits)
         for *cell, bits in product(*[blocks] * 4, (4, 8))
     ]
     frame = pd.DataFrame(rows, columns=["b5", "b6", "b7", "b8", "bits", "error"])
-    frame.to_csv(tmp_path / "error.csv", index=False)
-    (tmp_path / "small.yaml").write_text(STUDY)
-    answer = hwnas("run", tmp_path / "small.yaml", "--dir", tmp_path / "run", "-q")
-    assert answer.code == 0, answer.err
-    return tmp_path / "run"
+    frame.to_csv(folder / "error.csv", index=False)
+    for name, text in (("plain", STUDY), ("predicted", STUDY + SURROGATE)):
+        (folder / f"{name}.yaml").write_text(text)
+        for phase in start(folder / f"{name}.yaml", directory=folder / name).phases():
+            for _ in phase.study.run():
+                pass
+    return folder
 
 
 def test_score_prints_a_table_or_json(hwnas, table):
@@ -119,11 +134,12 @@ def test_fit_and_apply(hwnas, table, tmp_path):
     assert again["options"]["target"] == "plain"
 
 
-def test_the_history_of_a_run(hwnas, run, tmp_path):
+def test_the_history_of_a_run(hwnas, runs, tmp_path):
+    run = runs / "plain"
     asked = ("predict", "score", run, "--predicts", "error", "--predictor", "ridge", "--seeds", 1)
     data = json.loads(hwnas(*asked, "--json", "-q").out)
     # As many as there are different networks at different bits: accelerators do not count.
-    history = pd.read_csv(tmp_path / "error.csv")
+    history = pd.read_csv(runs / "error.csv")
     assert 30 < data["samples"] <= min(60, len(history))
     assert data["predictors"]["ridge"]["kendall"]["mean"] > 0.9
     assert any(name.startswith("net.b5") for name in data["features"])
@@ -182,27 +198,13 @@ def test_sources_and_directories_that_are_none(hwnas, tmp_path, table):
     assert not (tmp_path / "p").exists()
 
 
-def test_a_study_says_by_name_which_way_its_surrogate_goes(hwnas, run, tmp_path):
-    from hwnas.session import reopen
-
-    section = (
-        "surrogate:\n"
-        "  predicts: error\n"
-        "  predictor: {use: boosted_trees, rounds: 10, monotonic: {quant.*: falling}}\n"
-        "  features: [net.*, quant.*]\n"
-        "  samples: 20\n"
-        "  verify: 0\n"
-    )
-    (tmp_path / "predicted.yaml").write_text(STUDY + section)
-    answer = hwnas("run", tmp_path / "predicted.yaml", "--dir", tmp_path / "p", "-q")
-    assert answer.code == 0, answer.err
-    (evaluator,) = [
-        e for e in reopen(tmp_path / "p").study.problem.evaluators if e.name.endswith("of error")
-    ]
+def test_a_study_says_by_name_which_way_its_surrogate_goes(hwnas, runs):
+    run = runs / "predicted"
+    (evaluator,) = [e for e in reopen(run).study.problem.evaluators if e.name.endswith("of error")]
     names = evaluator.features.names(evaluator.space)
     expected = [-1 if name.startswith("quant.") else 0 for name in names]
     assert -1 in expected
     assert evaluator.predictor.monotonic == expected
     # The samples of such a search are what can be learnt from.
-    scored = hwnas("predict", "score", tmp_path / "p", "--predicts", "error", "--json", "-q")
+    scored = hwnas("predict", "score", run, "--predicts", "error", "--json", "-q")
     assert json.loads(scored.out)["samples"] <= 20

@@ -12,10 +12,11 @@ from hwnas.errors import ProblemError
 from hwnas.testing import PredictorSubject, predictor_checks
 from predictors.mlp_ranker import MLPRanker, _Layers
 
-SMALL = {"members": 3, "hidden": (16,), "steps": 80, "learning_rate": 0.02}
+SMALL = {"members": 3, "hidden": (16,), "steps": 50, "learning_rate": 0.03}
 
 
-@pytest.mark.parametrize("check", predictor_checks(), ids=str)
+# The other checks of the suite are run for every predictor in tests/test_conformance.py.
+@pytest.mark.parametrize("check", predictor_checks()[:1], ids=str)
 def test_conformance(check):
     check(PredictorSubject(MLPRanker(**SMALL)))
 

@@ -15,8 +15,9 @@ from predictors.ridge import Ridge
 SUBJECTS = {"plain": Ridge(), "normal": Ridge(features="normal", target="normal")}
 
 
+# The other checks of the suite are run for every predictor in tests/test_conformance.py.
 @pytest.mark.parametrize("name", SUBJECTS)
-@pytest.mark.parametrize("check", predictor_checks(), ids=str)
+@pytest.mark.parametrize("check", predictor_checks()[:1], ids=str)
 def test_conformance(check, name):
     check(PredictorSubject(SUBJECTS[name]))
 
