@@ -140,7 +140,7 @@ class Supernet(PerDesign):
         some = designs
         if not len(some):  # a study is being checked: any network shows whether they fit
             some = Designs(designs.space, np.zeros((1, len(designs.space)), dtype=np.int64))
-        graph = some[0].graph
+        graph = self._own(some[0]).graph
         self._dataset().check(graph.channels, graph.image, graph.classes)
         if len(designs):
             self.prepare(designs.space)
@@ -158,7 +158,7 @@ class Supernet(PerDesign):
         """
         with one_thread():
             sandwich = self._sandwich(design.space)
-            network = Subnet(design.graph, sandwich.shared).extracted()
+            network = Subnet(self._own(design).graph, sandwich.shared).extracted()
             if self.fine_tune_steps:
                 seed = design.seed_for("net", "quant", stream="supernet")
                 own = Batches(self._dataset(), self.recipe.batch_size, seed)
@@ -180,6 +180,10 @@ class Supernet(PerDesign):
             return Infeasible("diverged: a loss of the fine-tuning is not finite", Reason.DIVERGED)
         with one_thread():
             return {self.metrics[0].name: error_of(network, self._dataset())}
+
+    def _own(self, design: Design) -> Design:
+        """The parts of a design that count here: genes of the training change no supernet."""
+        return design.batch.part(*design.space.read_by(self.reads))[0][0]
 
     def _dataset(self) -> Dataset:
         return datasets.load(self.dataset)

@@ -21,7 +21,7 @@ from evaluators.supernet.sandwich import Layout, Recipe, Sandwich  # noqa: E402
 from evaluators.supernet.sharing import Shapes, SharedWeights, Subnet, named  # noqa: E402
 from evaluators.torch_threads import one_thread  # noqa: E402
 from hwnas import BitsPerCell, Designs, SkipNet, SystolicArray  # noqa: E402
-from hwnas.design import MBConv  # noqa: E402
+from hwnas.design import MBConv, SearchedTraining  # noqa: E402
 from hwnas.errors import DesignError, ProblemError  # noqa: E402
 from hwnas.metrics import Reason  # noqa: E402
 from hwnas.testing import EvaluatorSubject, evaluator_checks  # noqa: E402
@@ -388,7 +388,8 @@ def test_impossible_options_are_refused(options):
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory):
     evaluator = supernet(tmp_path_factory.mktemp("supernets"), fine_tune_steps=1)
-    return EvaluatorSubject(evaluator, SPACE + SystolicArray(rows=(4, 8)).space(), rows=2)
+    others = SystolicArray(rows=(4, 8)).space() + SearchedTraining(resolution=(4, 6)).space()
+    return EvaluatorSubject(evaluator, SPACE + others, rows=2)
 
 
 @pytest.mark.parametrize("check", evaluator_checks(), ids=str)
