@@ -3,8 +3,8 @@
 Source: Schmucker, Donini, Zafar, Salinas, Archambeau, "Multi-objective asynchronous successive
 halving", arXiv 2106.12639, 2021 (nondominated sorting, then an epsilon-net within a front; that
 distances are taken between ranks, evolved designs and controls are not from there). The rule of
-promotion is that of Li, Jamieson, Rostamizadeh, Gonina, Ben-tzur, Hardt, Recht, Talwalkar, "A system
-for massively parallel hyperparameter tuning", MLSys 2020 (ASHA).
+promotion is that of Li, Jamieson, Rostamizadeh, Gonina, Ben-tzur, Hardt, Recht, Talwalkar, "A
+system for massively parallel hyperparameter tuning", MLSys 2020 (ASHA).
 """
 
 from __future__ import annotations

@@ -260,6 +260,7 @@ def test_an_evaluator_is_told_which_fidelity_to_offer(tmp_path):
     study = copy.deepcopy(STUDY)
     study["evaluators"][0]["rungs"] = [
         {"use": "zero_cost", "metric": "naswot", "share": 0.02},
+        {"use": "supernet", "share": 0.05},
         {"use": "training", "fidelity": 0.125},
         {"use": "training"},
     ]
@@ -267,8 +268,8 @@ def test_an_evaluator_is_told_which_fidelity_to_offer(tmp_path):
     file = tmp_path / "trained.yaml"
     file.write_text(json.dumps(study, indent=1))
     plan = load(file)
-    assert plan.problem.fidelities == (0.02, 0.125, 1.0)
-    assert plan.resolved["evaluators"][0]["rungs"][1]["fidelities"] == [0.125]
+    assert plan.problem.fidelities == (0.02, 0.05, 0.125, 1.0)
+    assert plan.resolved["evaluators"][0]["rungs"][2]["fidelities"] == [0.125]
 
 
 def test_the_schema_knows_rungs():
