@@ -12,13 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from evaluators import datasets
-from evaluators.nas_bench_201_module import NASBench201Network
 from evaluators.quantization import QuantizedNetwork
 from evaluators.torch_threads import one_thread
 from evaluators.zero_cost.metrics import NEVER_NEGATIVE, PROXIES
 from evaluators.zero_cost.probe import Probe
 from hwnas.design.designs import Design, Designs
-from hwnas.design.nas_bench_201 import NASBench201
 from hwnas.errors import ProblemError, nearest
 from hwnas.evaluation import Expense, Infeasible, PerDesign
 from hwnas.evaluation.interface import Chunk
@@ -155,17 +153,10 @@ def _check_word(option: str, given: str, words: tuple[str, ...] | list[str]) -> 
 
 def _network(design: Design, seed: int) -> tuple[nn.Module, _Shape]:
     """The network at single precision with first weights, and what it is made for."""
-    generator = torch.Generator().manual_seed(seed)
-    family = design.space.parts.get("net")
-    network: nn.Module
-    if isinstance(family, NASBench201):
-        shape = (family.channels, family.image, family.classes)
-        network = NASBench201Network(family, design.config, generator)
-    else:
-        # Without the quantization part the graph has the bits that its family gives it.
-        graph = design.batch.part("net")[0][0].graph
-        shape = (graph.channels, graph.image, graph.classes)
-        network = QuantizedNetwork(graph, generator)
+    # Without the quantization part the graph has the bits that its family gives it.
+    graph = design.batch.part("net")[0][0].graph
+    shape = (graph.channels, graph.image, graph.classes)
+    network = QuantizedNetwork(graph, torch.Generator().manual_seed(seed))
     # With so few channels, processors are up to twice as fast when channels come last in memory.
     return network.to(memory_format=torch.channels_last), shape  # type: ignore[call-overload]
 

@@ -14,7 +14,6 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from evaluators.datasets import Dataset  # noqa: E402
-from evaluators.nas_bench_201_module import NASBench201Network  # noqa: E402
 from evaluators.quantization import QuantizedNetwork  # noqa: E402
 from evaluators.training import Training  # noqa: E402
 from hwnas.design import (  # noqa: E402
@@ -30,6 +29,7 @@ from hwnas.design.graph import Join  # noqa: E402
 from hwnas.design.networks import CONVOLUTIONAL  # noqa: E402
 from hwnas.errors import ProblemError  # noqa: E402
 from tests.design.outside import torch_networks  # noqa: E402
+from tests.nas_bench_201_module import NASBench201Network  # noqa: E402
 
 GENERATOR = torch.Generator().manual_seed(0)
 

@@ -1,4 +1,4 @@
-"""Torch modules of NAS-Bench-201: sizes as published, and what a cell computes."""
+"""Torch modules of NAS-Bench-201: sizes as published; and what a cell of their oracle computes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
-from evaluators.nas_bench_201_module import Cell, NASBench201Network  # noqa: E402
+from evaluators.quantization import QuantizedNetwork  # noqa: E402
 from hwnas import Designs  # noqa: E402
 from hwnas.design import NASBench201  # noqa: E402
 from hwnas.design.nas_bench_201_cell import CONV1, CONV3, NONE, POOL, SKIP  # noqa: E402
+from tests.nas_bench_201_module import Cell  # noqa: E402
 
 # Operators of the edges, parameters and multiply-accumulates of CIFAR-10 networks in NATS-Bench
 # 1.0 (Dong et al., TPAMI 2021): networks 4414, 14183, 11931, 13981 and 230.
@@ -30,7 +31,7 @@ PUBLISHED = [
 def network(codes, family=None, seed=0):
     family = family or NASBench201()
     design = Designs(family.space(), np.array([codes]))[0]
-    return NASBench201Network(family, design.config, torch.Generator().manual_seed(seed))
+    return QuantizedNetwork(design.graph, torch.Generator().manual_seed(seed))
 
 
 def sizes(codes, family):

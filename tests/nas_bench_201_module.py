@@ -1,4 +1,4 @@
-"""The networks of NAS-Bench-201 as torch modules: what training-free metrics are computed on.
+"""The networks of NAS-Bench-201 as torch modules, written apart from their graphs: an oracle.
 
 Source: Dong, Yang, "NAS-Bench-201: Extending the scope of reproducible neural architecture search",
 ICLR 2020, section 2.1 and figure 1. Parameters and multiply-accumulates are those published.
