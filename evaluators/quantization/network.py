@@ -4,8 +4,8 @@ One module per `Graph`. Every layer joins its sources and, where the graph says 
 activates them; rounds the result to its activation bits; rounds its weights to its weight bits;
 computes; and, where the graph says so, normalises over the batch and activates. A sum or product
 that is a layer of its own has nothing left to compute: it is rounded to the bits of that layer, and
-again by every layer that draws on it. How numbers are rounded is in
-`evaluators.quantization.rounding`.
+again by every layer that draws on it. How numbers are rounded is said by
+`evaluators.quantization.options`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from evaluators.quantization.interface import ActivationRounding, WeightRounding
-from evaluators.quantization.rounding import EXACT_BITS, NEWEST, RoundedActivations, RoundedWeights
+from evaluators.quantization.interface import NEWEST, ActivationRounding, WeightRounding
+from evaluators.quantization.options import Quantization
+from evaluators.quantization.rounding import EXACT_BITS
 from hwnas.design.graph import Activation, Graph, Join, Layer, Pooling, Source
 from hwnas.design.layers import Operator
 from hwnas.errors import DesignError
+
+QUANTIZATION: Final = Quantization()
+"""How networks are quantised if nothing is said."""
 
 _WEIGHTED: Final = (Operator.CONVOLUTION, Operator.LINEAR)
 _JOINING: Final = {Operator.ADD: Join.ADD, Operator.ELEMENTWISE: Join.MULTIPLY}
@@ -121,20 +125,23 @@ class Computation(nn.Module):
     Args:
         layer: The layer.
         channels: See `JoinedSources`.
+        quantization: How its numbers are rounded.
         signed: Whether its input may be negative.
 
     Raises:
         DesignError: A bit width is below 2, or the sources do not fit.
     """
 
-    def __init__(self, layer: Layer, channels: list[int], *, signed: bool) -> None:
+    def __init__(
+        self,
+        layer: Layer,
+        channels: list[int],
+        quantization: Quantization = QUANTIZATION,
+        *,
+        signed: bool,
+    ) -> None:
         super().__init__()
-        if min(layer.weight_bits, layer.activation_bits) < 2:
-            raise DesignError(
-                f"layer {layer.name!r} cannot be rounded to so few bits",
-                rule="at least 2 bits: a symmetric grid with 1 bit has no level but 0",
-                given=f"{layer.weight_bits} weight bits, {layer.activation_bits} activation bits",
-            )
+        quantization.check_bits(layer.name, layer.weight_bits, layer.activation_bits)
         self.layer = layer
         self.joined = JoinedSources(layer, channels)
         self.rounded: ActivationRounding | None = None
@@ -146,7 +153,7 @@ class Computation(nn.Module):
         self.normalised = _normalisation(layer.K) if layer.normalised else None
         self.activate = _AFTER.get(layer.activation)
         if layer.activation_bits < EXACT_BITS:
-            self.rounded = RoundedActivations(layer.activation_bits, signed=signed)
+            self.rounded = quantization.rounded_activations(layer.activation_bits, signed=signed)
         if layer.operator not in _WEIGHTED:
             return
         shape: tuple[int, ...] = (layer.K, layer.C // layer.groups)
@@ -156,7 +163,7 @@ class Computation(nn.Module):
         if layer.biased and not layer.normalised:
             self.bias = nn.Parameter(torch.zeros(layer.K))
         if layer.weight_bits < EXACT_BITS:
-            self.rounded_weights = RoundedWeights(layer.weight_bits, shape)
+            self.rounded_weights = quantization.rounded_weights(layer.weight_bits, shape)
 
     def forward(self, outputs: list[Tensor]) -> Tensor:
         """Computes ``(n, K, image, image)`` from the outputs so far; see `JoinedSources`."""
@@ -205,12 +212,18 @@ class QuantizedNetwork(nn.Module):
     Args:
         graph: The network. Its images must not be negative.
         generator: Draws the first weights; the global random state is neither read nor changed.
+        quantization: How its numbers are rounded.
 
     Raises:
         DesignError: The graph contradicts itself, or has an operator that cannot be trained.
     """
 
-    def __init__(self, graph: Graph, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        generator: torch.Generator,
+        quantization: Quantization = QUANTIZATION,
+    ) -> None:
         super().__init__()
         self.graph = graph
         channels, signed = [graph.channels], [False]
@@ -219,7 +232,7 @@ class QuantizedNetwork(nn.Module):
             _check_operator(layer)
             below = any(signed[source.layer + 1] for source in layer.sources if not source.zero)
             below = layer.activation_before.signed(below or layer.normalised_before)
-            self.computations.append(Computation(layer, channels, signed=below))
+            self.computations.append(Computation(layer, channels, quantization, signed=below))
             channels.append(layer.K)
             after = below or layer.normalised or layer.operator in _WEIGHTED
             signed.append(layer.activation.signed(after))

@@ -1,4 +1,4 @@
-"""Fake quantisation of weights and activations: how `QuantizedNetwork` rounds.
+"""Steps that follow from mean squares: how `QuantizedNetwork` rounds, if nothing else is asked for.
 
 Rounding is simulated in single precision, and its gradient is that of the identity inside the
 range and 0 outside (straight-through estimator).
@@ -17,22 +17,20 @@ step).
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from evaluators.precision_schedules import EXACT_BITS
-from evaluators.quantization.interface import ActivationRounding, WeightRounding
+from evaluators.quantization.interface import (
+    NEWEST,
+    TINY,
+    ObservedActivations,
+    WeightRounding,
+)
 
 __all__ = ["EXACT_BITS", "NEWEST", "RoundedActivations", "RoundedWeights", "normal_step"]
-
-NEWEST: Final = 0.1
-"""Share of the newest batch in running statistics, as in torch's batch normalisation."""
-_TINY = 1e-8
-"""The smallest root mean square: a channel of zeros must not divide by zero."""
 
 
 @cache
@@ -84,7 +82,7 @@ class RoundedWeights(WeightRounding):
     def steps(self, weight: Tensor) -> Tensor:
         """The steps that suit the weights; see `WeightRounding`."""
         norm: Tensor = torch.linalg.vector_norm(weight.detach(), dim=self.per_channel)
-        return norm.mul_(normal_step(self.levels) / self.root).clamp_(min=_TINY)
+        return norm.mul_(normal_step(self.levels) / self.root).clamp_(min=TINY)
 
     def forward(self, weight: Tensor) -> Tensor:
         """Rounds; the step follows the present weights."""
@@ -93,22 +91,8 @@ class RoundedWeights(WeightRounding):
         )
 
 
-class _Nearest(torch.autograd.Function):
-    """Rounds to multiples of a step; the gradient passes as if nothing had happened."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, step: float) -> Tensor:
-        return x.div(step).round_().mul_(step)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient, None
-
-
-class RoundedActivations(ActivationRounding):
+class RoundedActivations(ObservedActivations):
     """Rounds activations with the step that suits their mean square.
-
-    It follows the batches seen in training, newest weighted most.
 
     Args:
         bits: See `ActivationRounding`.
@@ -119,21 +103,18 @@ class RoundedActivations(ActivationRounding):
 
     def __init__(self, bits: int, *, signed: bool) -> None:
         super().__init__(bits, signed=signed)
-        self.register_buffer("mean_square", torch.tensor(-1.0))
+        self.register_buffer("mean_square", torch.tensor(-1.0))  # negative until the first batch
+
+    @property
+    def has_seen(self) -> bool:
+        """Whether there is a mean square; see `ObservedActivations`."""
+        return bool(self.mean_square >= 0)
+
+    def observe(self, x: Tensor, share: float) -> None:
+        """Follows the mean square; see `ObservedActivations`."""
+        newest = torch.linalg.vector_norm(x.detach()).square_().div_(x.numel())
+        self.mean_square.lerp_(newest, share)
 
     def present_step(self) -> float:
         """The step that suits the batches seen so far; see `ActivationRounding`."""
-        return float(max(self.mean_square.sqrt().item(), _TINY) * normal_step(self.top))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Rounds a batch of any shape."""
-        if (self.training and self.follows) or self.mean_square < 0:
-            newest = torch.linalg.vector_norm(x.detach()).square_().div_(x.numel())
-            # Negative until the first batch, whose statistics then count alone.
-            share = NEWEST if self.mean_square >= 0 else 1.0
-            self.mean_square.lerp_(newest, share)
-        step = self.present_step()
-        # Torch's fake_quantize_per_tensor_affine goes number by number: three times slower.
-        clipped = functional.hardtanh(x, self.bottom * step, self.top * step)
-        rounded: Tensor = _Nearest.apply(clipped, step)  # type: ignore[no-untyped-call]
-        return rounded
+        return float(max(self.mean_square.sqrt().item(), TINY) * normal_step(self.top))

@@ -10,14 +10,16 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from evaluators import datasets
 from evaluators.datasets import Dataset
-from evaluators.quantization import QuantizedNetwork
+from evaluators.quantization import Quantization, QuantizedNetwork
+from evaluators.quantization.calibration import calibrate
 from evaluators.training.checkpoints import Checkpoints, Unkept
 from evaluators.training.devices import Device, chosen, repeatable
-from evaluators.training.genes import planned, resized_for_tests
-from evaluators.training.loop import Recipe, Trainer, error_rate
+from evaluators.training.genes import planned, resized, resized_for_tests
+from evaluators.training.loop import Recipe, Trainer, batches, error_rate
 from evaluators.training.options import GivenData, checked, label
 from evaluators.training.run import Curve, Run, curve_of, split
 from evaluators.training.snapshots import Snapshot, arrays_of, give_arrays, prefixed
@@ -26,6 +28,8 @@ from hwnas.errors import DesignError, ProblemError
 from hwnas.evaluation import Expense, Infeasible, PerDesign
 from hwnas.evaluation.interface import Chunk, describe
 from hwnas.metrics import Goal, Metric, Reason
+
+_QUANTIZATION = Quantization()
 
 
 class Training(PerDesign):
@@ -67,6 +71,8 @@ class Training(PerDesign):
         device: ``cpu``; ``cuda``, a graphics processor of NVIDIA's; or ``auto``, the latter where
             there is one. Small networks gain nothing from it. Answers on another device are
             another version.
+        quantization: How numbers are rounded, e.g. ``{activations: percentile, mode: ptq}``; see
+            `Quantization`.
 
     Raises:
         ProblemError: An option is out of range or names no data set, or the data set is not on
@@ -99,6 +105,7 @@ class Training(PerDesign):
         patience: int | None = None,
         validation: float = 0.1,
         device: Device = "cpu",
+        quantization: Quantization = _QUANTIZATION,
     ) -> None:
         self.dataset = datasets.known(dataset) if isinstance(dataset, str) else dataset
         self.recipe = Recipe(
@@ -129,6 +136,9 @@ class Training(PerDesign):
             self.version += f" patience={patience} validation={validation:g}"
         if self.device != "cpu":
             self.version += f" device={self.device}"
+        self.quantization = quantization
+        if quantization.label:
+            self.version += f" quantization: {quantization.label}"
         self._recorded = self.version  # what a full training follows from
         if lower != "shorter":
             self.version += f" lower={lower}"
@@ -138,15 +148,16 @@ class Training(PerDesign):
         """Measures one by one; see `Evaluator.stream`.
 
         Raises:
-            ProblemError: The networks do not fit the data set, the fidelity is not offered, or
-                the folder of checkpoints is of other trainings: mistakes of the study, so no row
-                can answer them.
+            ProblemError: The networks do not fit the data set, have bits that cannot be rounded
+                to, the fidelity is not offered, or the folder of checkpoints is of other
+                trainings: mistakes of the study, so no row can answer them.
             DesignError: There are no designs, as a study is being checked, and its first network
                 cannot be trained, e.g. at so few bits.
         """
         some = designs
         if not len(some):  # a study is being checked: any network shows whether they fit
             some = Designs(designs.space, np.zeros((1, len(designs.space)), dtype=np.int64))
+            self.quantization.check_space(designs.space)
         dataset = self._check(some[0], fidelity)
         if not len(designs):
             self._network(some[0])  # whether its layers and bits can be trained
@@ -183,6 +194,14 @@ class Training(PerDesign):
         if isinstance(answer, Infeasible):
             raise DesignError("the network of this design cannot be trained", given=answer.note)
         return network.cpu().eval()
+
+    def tested_on(self, design: Design) -> Dataset:
+        """The data set of a design, its test images at the resolution of its genes.
+
+        Raises:
+            ProblemError: See `stream`.
+        """
+        return self._check(design, 1.0)
 
     def curve(self, design: Design, fidelity: float = 1.0) -> Curve | None:
         """The learning curve of a design, as far as it was trained: from its checkpoint.
@@ -281,10 +300,21 @@ class Training(PerDesign):
                 files.keep(run.snapshot())
         if answer is None and (has_stalled or run.is_over):
             run.settle()
+            if self.quantization.waits:
+                calibrate(trainer.module, self._calibration(dataset, trainer))
             answer = {"error": error_rate(trainer.module, dataset, trainer.device)}
         if files.is_kept and answer is not None:
             files.finish(_finished(run, answer))
         return answer
+
+    def _calibration(self, dataset: Dataset, trainer: Trainer) -> Iterator[Tensor]:
+        """Training images from all over the data set, distorted, in batches."""
+        n = len(dataset.train_labels)
+        rows = np.linspace(0, n - 1, min(self.quantization.calibration_images, n)).astype(np.int64)
+        rng = np.random.default_rng(0)
+        images = datasets.distorted(dataset.train_images[rows], dataset.shift, dataset.noise, rng)
+        for x, _ in batches(images, dataset.train_labels[rows], trainer.batch, trainer.device):
+            yield resized(x, dataset.test_images.shape[-1])
 
     def _recipe(self, fidelity: float) -> Recipe:
         """How designs are trained, unless genes of theirs say otherwise."""
@@ -293,7 +323,7 @@ class Training(PerDesign):
     def _network(self, design: Design) -> QuantizedNetwork:
         """A design's network at its first weights."""
         generator = torch.Generator().manual_seed(self._seed(design))
-        return QuantizedNetwork(design.graph, generator)
+        return QuantizedNetwork(design.graph, generator, self.quantization)
 
     def _seed(self, design: Design) -> int:
         return design.seed_for("net", "quant", "train", stream="training")
