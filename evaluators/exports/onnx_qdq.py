@@ -11,9 +11,9 @@ sign where there is none; Clip keeps activations within their levels where these
 of 24 bits and more are not rounded in training, nor in the file.
 
 onnxruntime rounds the bias of a convolution between rounded numbers to the unit of its
-accumulators. That is the usual arithmetic at 8 bits, but changes the results of layers of few bits.
-So if any layer of the network has fewer than 8, biases are nodes of their own, which it leaves
-alone; its int8 kernels serve networks of 8 bits.
+accumulators, and takes kernels that round again: usual arithmetic at 8 bits, but not what was
+trained, and at few bits far from it. So biases are nodes of their own, which it leaves alone,
+unless integer kernels are asked for.
 
 Up to 8 bits the format is opset 19: from opset 21 on, which has 4 and 16 bits, onnxruntime 1.31
 refuses graphs with signed zero points in front of pools. Files with 16 bits have no zero points.
@@ -119,19 +119,20 @@ class OnnxQDQ(Export):
         )
 
 
-def qdq_model(network: QuantizedNetwork) -> onnx.ModelProto:
+def qdq_model(network: QuantizedNetwork, *, integer_kernels: bool = False) -> onnx.ModelProto:
     """A trained network as an ONNX model, checked by ONNX's own checker.
 
     Args:
         network: After training; its weights are those of the file.
+        integer_kernels: Whether biases are part of their convolutions, so that engines may compute
+            these with integers of 8 bits; the engine's answers may then differ from the network's.
 
     Raises:
         DesignError: A layer has 17 to 23 bits, for which QuantizeLinear has no type.
     """
     layers = frozen(network)
     widest = max(_container(layer) for layer in layers)
-    least = min(min(f.layer.weight_bits, f.layer.activation_bits) for f in layers)
-    graph, writer = network.graph, _Writer(has_zeros=widest == _INT8, apart=least < _INT8)
+    graph, writer = network.graph, _Writer(has_zeros=widest == _INT8, apart=not integer_kernels)
     opset, ir_version = _VERSIONS[widest]
     channels = [graph.channels, *(layer.layer.K for layer in layers)]
     outputs = [_IMAGES]

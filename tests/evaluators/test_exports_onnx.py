@@ -40,11 +40,12 @@ def _one_thread():
         yield
 
 
-def scores(model, images, **options):
+def scores(model, images, optimised_file="", **options):
     """What onnxruntime answers, on one thread."""
     onnxruntime = pytest.importorskip("onnxruntime")
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = 1
+    settings.optimized_model_filepath = optimised_file
     for name, value in options.items():
         setattr(settings, name, getattr(onnxruntime.GraphOptimizationLevel, value))
     session = onnxruntime.InferenceSession(
@@ -106,6 +107,21 @@ def test_onnxruntime_answers_what_torch_does(case):
     assert np.mean(np.abs(plain - expected).max(axis=1) < 1e-4 * np.abs(expected).max()) > 0.95
     optimised = scores(model, images)
     assert np.mean(optimised.argmax(axis=1) == expected.argmax(axis=1)) >= 0.995
+
+
+def test_integer_kernels_are_taken_if_asked_for(tmp_path):
+    network = CASES["8 bits"]()
+    images = datasets.load("digits").test_images[:300]
+    with torch.inference_mode():
+        expected = network(torch.tensor(images)).numpy()
+    for asked, kinds in ((False, set()), (True, {"QLinearConv"})):
+        file = str(tmp_path / f"{asked}.onnx")
+        model = qdq_model(network, integer_kernels=asked)
+        level = "ORT_ENABLE_EXTENDED"
+        answers = scores(model, images, file, graph_optimization_level=level)
+        assert np.mean(answers.argmax(axis=1) == expected.argmax(axis=1)) > 0.95
+        nodes = onnx.load(file).graph.node
+        assert {node.op_type for node in nodes} & {"QLinearConv"} == kinds
 
 
 def test_weights_and_steps_in_the_file_are_those_of_the_network():
