@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 import hwnas
-from evaluators import datasets
+from evaluators.datasets import Dataset
 from evaluators.ladder import Ladder
 from evaluators.quantization import QuantizedNetwork
 from evaluators.quantization.frozen import Affine, FrozenLayer, Grid, frozen
@@ -108,7 +108,7 @@ class OnnxQDQ(Export):
             notes=(
                 f"Input {_IMAGES}: float32 (n, channels, image, image), 0 to 1. Output {_SCORES}: "
                 "the class is the highest.",
-                *_errors(network, training),
+                *_errors(network, training.tested_on(design)),
                 "One step per activation tensor and per output channel of weights; batch "
                 "normalisation is folded into these and into biases.",
             ),
@@ -175,8 +175,7 @@ def _rows(design: Design) -> list[int]:
     return np.flatnonzero(operators != Operator.ADD).tolist()  # they are joins in the graph
 
 
-def _errors(network: QuantizedNetwork, training: Training) -> list[str]:
-    dataset = datasets.load(training.dataset)
+def _errors(network: QuantizedNetwork, dataset: Dataset) -> list[str]:
     images = f"{len(dataset.test_labels)} test images of {dataset.name}"
     with one_thread():
         notes = [
