@@ -25,7 +25,7 @@ from hwnas.evaluation.interface import Chunk
 from hwnas.metrics import Goal, Metric, Reason
 from hwnas.space import Space
 
-_VERSION = 1
+_VERSION = 2
 _checked = partial(checked, of="supernet")
 
 

@@ -87,7 +87,7 @@ def bring_up(sandwich: Sandwich, file: Path, identity: Identity) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{file}.lock"):
             if file.exists():
-                sandwich.restore(_read(file, identity))
+                _restore(sandwich, file, identity)
             while not sandwich.is_finished:
                 sandwich.advance()
                 if sandwich.step % _EVERY == 0 or sandwich.is_finished:
@@ -108,6 +108,19 @@ def _write(file: Path, identity: Identity, state: Mapping[str, Any]) -> None:
         fresh.replace(file)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def _restore(sandwich: Sandwich, file: Path, identity: Identity) -> None:
+    state = _read(file, identity)
+    try:
+        sandwich.restore(state)
+    except (RuntimeError, ValueError, LookupError) as error:
+        raise ProblemError(
+            "the checkpoint of the supernet has other layers than the family has now",
+            where=str(file.absolute()),
+            given=str(error).splitlines()[0],
+            cure="move it away: the supernet is then trained anew",
+        ) from error
 
 
 def _read(file: Path, identity: Identity) -> Mapping[str, Any]:

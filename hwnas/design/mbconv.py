@@ -144,9 +144,7 @@ class MBConv(NetworkFamily):
     def graph(self, config: Mapping[str, Choice]) -> Graph:
         """One network as a graph at single precision; see `NetworkFamily.graph`.
 
-        A layer has one name in all networks, so that a supernet can share its weights. Depthwise
-        convolution and projection of a block without an expansion are called otherwise than those
-        of one with it: what they work on has little in common.
+        A layer has one name in all networks, so that a supernet can share its weights.
         """
         built = _Built([])
         image = _halved(self.image, self.stem_stride)
@@ -162,7 +160,7 @@ class MBConv(NetworkFamily):
                 expansion = int(config[f"net.{name}.block{block}.expansion"])
                 cells = [self.cell(stage, block, layer) for layer in range(3)]
                 start, inside = built.last, before * expansion
-                at = f"{name}.block{block}" + ("" if expansion > 1 else ".narrow")
+                at = f"{name}.block{block}"
                 if expansion > 1:
                     built.add(f"{at}.expand", start, C=before, K=inside, image=image, cell=cells[0])
                 image = _halved(image, stride)
@@ -174,7 +172,7 @@ class MBConv(NetworkFamily):
                 built.add(f"{at}.project", built.last, C=inside, K=width, image=image, **linear)
                 if stride == 1 and before == width:
                     both = (Source(start), Source(built.last))
-                    built.sum(f"{name}.block{block}.sum", both, width, image, cells[2])
+                    built.sum(f"{at}.sum", both, width, image, cells[2])
                 before = width
         built.add(
             "head",

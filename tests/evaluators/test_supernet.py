@@ -91,16 +91,14 @@ def test_a_subnet_computes_what_a_network_with_its_slice_of_the_weights_computes
                 assert torch.equal(alone(images()), part(images()))
 
 
-def test_the_largest_network_is_all_of_the_weights_but_those_of_blocks_without_expansion():
+def test_the_largest_network_is_all_of_the_weights():
     arrays = shared()
     largest = Designs(SPACE, LAYOUT.extremes)[0]
     network = Subnet(largest.graph, arrays).network
     taken = {"/".join(key).replace(".", "_"): p for key, p in named(network, largest.graph)}
+    assert taken.keys() == set(arrays.arrays)
     for name, array in arrays.arrays.items():
-        if "narrow" in name:
-            assert name not in taken
-        else:
-            assert torch.equal(array, taken[name])
+        assert torch.equal(array, taken[name])
     assert largest.config["net.stage1.depth"] == 2
     assert largest.config["quant.cell1.weight_bits"] == 8
     smallest = Designs(SPACE, LAYOUT.extremes)[1].config
@@ -308,6 +306,17 @@ def test_the_checkpoint_of_another_space_is_refused_and_kept(tmp_path):
     with pytest.raises(ProblemError, match="another supernet") as error:
         supernet(file, steps=7).prepare(SPACE)
     assert error.value.given == "steps: there 6, wanted 7"
+    assert file.read_bytes() == before
+
+
+def test_the_file_of_a_family_that_has_changed_since_is_refused_and_kept(tmp_path):
+    file = supernet(tmp_path).prepare(SPACE)
+    found = torch.load(file, weights_only=True)
+    found["state"]["weights"].pop("arrays.stem/weight")
+    torch.save(found, file)
+    before = file.read_bytes()
+    with pytest.raises(ProblemError, match="other layers"):
+        supernet(tmp_path).prepare(SPACE)
     assert file.read_bytes() == before
 
 
