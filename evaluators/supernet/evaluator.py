@@ -42,8 +42,8 @@ class Supernet(PerDesign):
     The supernet is kept in a file and used by every study that asks for the same family, policy,
     data set, recipe and seed. A training that was killed goes on from its last checkpoint.
 
-    Errors are those of borrowed weights: they rank networks, and are higher than errors after a
-    training of their own.
+    Errors are those of borrowed weights: higher than after a training of their own. How well they
+    rank grows with the steps; ``benchmarks/supernet.py`` measures it.
 
     Args:
         path: The folder of supernets, or one file that ends in ``.pt``. A relative path starts
