@@ -19,7 +19,7 @@ from evaluators.dataset_files import DataFiles, cifar10  # noqa: E402
 from evaluators.training import Training  # noqa: E402
 from hwnas import BitsPerCell, SkipNet  # noqa: E402
 from hwnas.design.designs import Designs  # noqa: E402
-from hwnas.errors import DesignError, StudyFileError  # noqa: E402
+from hwnas.errors import StudyFileError  # noqa: E402
 from hwnas.metrics import Reason  # noqa: E402
 from hwnas.studyfile import load  # noqa: E402
 from tests.tiny_images import FAMILY, blocks, drawn  # noqa: E402
@@ -189,7 +189,7 @@ class Binary(BitsPerCell):
 def test_bits_that_the_quantiser_cannot_do_are_named():
     space = FAMILY.space() + Binary(cells=1).space()
     nothing = Designs(space, np.zeros((0, len(space)), dtype=np.int64))
-    with pytest.raises(DesignError, match="cannot be rounded to so few bits") as caught:
+    with pytest.raises(ProblemError, match="1 weight bits, which training cannot") as caught:
         Training(dataset=blocks()).evaluate(nothing)  # as a study file is checked
     assert "at least 2 bits" in caught.value.rule
     answer = Training(dataset=blocks()).evaluate(drawn(1, space=space))
