@@ -19,7 +19,7 @@ from evaluators.dataset_files import DataFiles, cifar10  # noqa: E402
 from evaluators.training import Training  # noqa: E402
 from hwnas import BitsPerCell, SkipNet  # noqa: E402
 from hwnas.design.designs import Designs  # noqa: E402
-from hwnas.errors import StudyFileError  # noqa: E402
+from hwnas.errors import ProblemError, StudyFileError  # noqa: E402
 from hwnas.metrics import Reason  # noqa: E402
 from hwnas.studyfile import load  # noqa: E402
 from tests.tiny_images import FAMILY, blocks, drawn  # noqa: E402
