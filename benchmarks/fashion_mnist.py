@@ -4,8 +4,8 @@
     python benchmarks/fashion_mnist.py runs/fashion_mnist
 
 Of the designs of the front with 8 bits or less, the most accurate ones are trained with 32 bits,
-too, and costed on the same accelerator. ``--seeds 3`` trains both with further seeds, as one training
-says little: errors of equal networks differ by some tenths of a point.
+too, and costed on the same accelerator. ``--seeds 3`` trains both with further seeds, as one
+training says little: errors of equal networks differ by some tenths of a point.
 """
 
 from __future__ import annotations
