@@ -5,8 +5,8 @@
 All 1,026 settings of network and bits of a small space are trained once with quantisation (6 epochs
 of `training`, about a second each) and kept in runs/digits/errors.csv; a table that is not whole is
 gone on with. So ten seeds of three searchers train nothing twice: they see an evaluator that looks
-errors up, the accelerators of the quickstart, and its objectives. As everything was trained, the true
-front is known, and volumes are shares of its own.
+errors up, the accelerators of the quickstart, and its objectives. As everything was trained, the
+true front is known, and volumes are shares of its own.
 """
 
 from __future__ import annotations
