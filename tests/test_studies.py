@@ -60,7 +60,10 @@ def test_yaml_studies_run(hwnas, tmp_path, monkeypatch, file):  # noqa: F811 - t
     said = json.loads(answer.out)
     assert said["status"] == "complete"
     # Of shares of evaluations, less than a whole one may be left.
-    assert budget - 1 < said["evaluations"] <= budget
+    if "use: ladder" in copy.read_text():  # lower rungs cost shares, so the last one may not fit
+        assert budget - 1 < said["evaluations"] <= budget
+    else:
+        assert said["evaluations"] == budget
     assert isinstance(said["evaluations"], int) or said["rungs"]
     assert said["front"]
     if "surrogate:" in copy.read_text():
