@@ -35,6 +35,8 @@ class MarkedDirectory:
     """What it holds, e.g. ``run``."""
     mark_name: ClassVar[str]
     """The file that says so."""
+    renewed_by: ClassVar[str] = "start anew with --fresh"
+    """What replaces a damaged one, for messages."""
 
     @property
     def mark_file(self) -> Path:
@@ -59,7 +61,7 @@ class MarkedDirectory:
             return record(**json.loads(self.mark_file.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise RunDirectoryError(
-                f"{self.mark_file} is damaged", given=str(error), cure="start anew with --fresh"
+                f"{self.mark_file} is damaged", given=str(error), cure=self.renewed_by
             ) from error
 
     def write_mark(self, fields: Mapping[str, Any]) -> None:

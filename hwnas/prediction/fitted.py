@@ -72,6 +72,7 @@ class PredictorDirectory(MarkedDirectory):
 
     holds: ClassVar[str] = "predictor"
     mark_name: ClassVar[str] = "predictor.json"
+    renewed_by: ClassVar[str] = "fit it anew: hwnas predict fit SOURCE ... --to DIR --force"
 
     @property
     def examples_file(self) -> Path:

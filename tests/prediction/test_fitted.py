@@ -89,3 +89,11 @@ def test_what_was_damaged_is_refused(table, tmp_path, change, kind, message):
         load(tmp_path / "p")
     with pytest.raises(RunDirectoryError, match="holds no predictor"):
         load(tmp_path)
+
+
+def test_who_finds_a_damaged_predictor_is_told_what_helps(table, tmp_path):
+    save(tmp_path / "p", table, Examples.of(table, "accuracy"), "ridge", {})
+    (tmp_path / "p" / "predictor.json").write_text('{"x')
+    with pytest.raises(RunDirectoryError, match="is damaged") as caught:
+        load(tmp_path / "p")
+    assert "--force" in caught.value.cure
