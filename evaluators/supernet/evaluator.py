@@ -25,7 +25,7 @@ from hwnas.evaluation.interface import Chunk
 from hwnas.metrics import Goal, Metric, Reason
 from hwnas.space import Space
 
-_VERSION = 2
+_VERSION = 3
 _checked = partial(checked, of="supernet")
 
 
@@ -78,13 +78,13 @@ class Supernet(PerDesign):
         dataset: GivenData = "digits",
         steps: int = 2000,
         batch_size: int = 64,
-        learning_rate: float = 0.01,
+        learning_rate: float = 0.03,
         weight_decay: float = 1e-4,
         networks: int = 2,
         seed: int = 0,
         calibration_images: int = 1000,
         fine_tune_steps: int = 0,
-        fine_tune_rate: float = 0.005,
+        fine_tune_rate: float = 0.01,
         metric: str = "error",
     ) -> None:
         self.path = path

@@ -144,7 +144,9 @@ class MBConv(NetworkFamily):
     def graph(self, config: Mapping[str, Choice]) -> Graph:
         """One network as a graph at single precision; see `NetworkFamily.graph`.
 
-        A layer has one name in all networks, so that a supernet can share its weights.
+        A layer has one name in all networks, so that a supernet can share its weights. Where
+        nothing is widened the others of a block have names of their own: what they filter is not
+        the same, and supernets whose blocks shared them ranked worse.
         """
         built = _Built([])
         image = _halved(self.image, self.stem_stride)
@@ -161,15 +163,18 @@ class MBConv(NetworkFamily):
                 cells = [self.cell(stage, block, layer) for layer in range(3)]
                 start, inside = built.last, before * expansion
                 at = f"{name}.block{block}"
+                within = at
                 if expansion > 1:
                     built.add(f"{at}.expand", start, C=before, K=inside, image=image, cell=cells[0])
+                else:
+                    within = f"{at}.narrow"
                 image = _halved(image, stride)
                 deep = {"K": inside, "groups": inside, "kernel": kernel, "stride": stride}
                 built.add(
-                    f"{at}.depthwise", built.last, C=inside, image=image, cell=cells[1], **deep
+                    f"{within}.depthwise", built.last, C=inside, image=image, cell=cells[1], **deep
                 )
                 linear = {"activation": Activation.NONE, "cell": cells[2]}
-                built.add(f"{at}.project", built.last, C=inside, K=width, image=image, **linear)
+                built.add(f"{within}.project", built.last, C=inside, K=width, image=image, **linear)
                 if stride == 1 and before == width:
                     both = (Source(start), Source(built.last))
                     built.sum(f"{at}.sum", both, width, image, cells[2])

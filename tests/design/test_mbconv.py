@@ -48,7 +48,7 @@ def test_graph_of_one_network_by_hand():
     layers = {layer.name: layer for layer in graph.layers}
     assert list(layers) == [
         "stem",
-        "stage1.block1.depthwise", "stage1.block1.project", "stage1.block1.sum",
+        "stage1.block1.narrow.depthwise", "stage1.block1.narrow.project", "stage1.block1.sum",
         "stage2.block1.expand", "stage2.block1.depthwise", "stage2.block1.project",
         "stage2.block2.expand", "stage2.block2.depthwise", "stage2.block2.project",
         "stage2.block2.sum", "head", "pool", "classifier",
@@ -59,7 +59,7 @@ def test_graph_of_one_network_by_hand():
     assert [source.layer for source in joined.sources] == [6, 9]
     activated = {name for name, layer in layers.items() if layer.activated}
     wide = {f"stage2.block{b}.{part}" for b in (1, 2) for part in ("expand", "depthwise")}
-    assert activated == wide | {"stem", "head", "stage1.block1.depthwise"}
+    assert activated == wide | {"stem", "head", "stage1.block1.narrow.depthwise"}
     bare = {name for name, layer in layers.items() if not layer.normalised}
     assert bare == {"stage1.block1.sum", "stage2.block2.sum", "pool", "classifier"}
 

@@ -91,19 +91,29 @@ def test_a_subnet_computes_what_a_network_with_its_slice_of_the_weights_computes
                 assert torch.equal(alone(images()), part(images()))
 
 
-def test_the_largest_network_is_all_of_the_weights():
+def test_the_largest_network_is_all_of_the_weights_of_blocks_that_widen():
     arrays = shared()
     largest = Designs(SPACE, LAYOUT.extremes)[0]
     network = Subnet(largest.graph, arrays).network
     taken = {"/".join(key).replace(".", "_"): p for key, p in named(network, largest.graph)}
-    assert taken.keys() == set(arrays.arrays)
-    for name, array in arrays.arrays.items():
-        assert torch.equal(array, taken[name])
+    assert taken.keys() == {name for name in arrays.arrays if "narrow" not in name}
+    for name, parameter in taken.items():
+        assert torch.equal(arrays.arrays[name], parameter)
     assert largest.config["net.stage1.depth"] == 2
     assert largest.config["quant.cell1.weight_bits"] == 8
     smallest = Designs(SPACE, LAYOUT.extremes)[1].config
     assert smallest["net.stage2.width"] == smallest["net.stage2.block1.expansion"] == 1
     assert smallest["quant.cell2.weight_bits"] == 2
+
+
+def test_first_weights_are_smaller_where_only_their_direction_counts():
+    """Batch normalisation undoes the scale of what it follows; the classifier's stays."""
+    shapes = LAYOUT.shapes
+    draws = [SharedWeights(shapes, torch.Generator().manual_seed(seed)) for seed in range(40)]
+    for name, size in (("head/weight", 0.25), ("classifier/weight", 1.0)):
+        drawn = torch.stack([shared.arrays[name] for shared in draws])
+        usual = (2 / drawn[0, 0].numel()) ** 0.5  # He et al., ICCV 2015: sqrt(2 / fan-in)
+        assert drawn.std().item() == pytest.approx(size * usual, rel=0.1)
 
 
 def test_gradients_go_where_the_weights_came_from():
