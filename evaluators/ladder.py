@@ -19,6 +19,7 @@ from hwnas.errors import ProblemError, nearest
 from hwnas.evaluation import ALL_PARTS, Evaluator, Expense, Explanation
 from hwnas.evaluation.interface import Chunk, collect
 from hwnas.metrics import Goal, Measurements, Metric
+from hwnas.space import Space
 from hwnas.studyfile.nested import nested
 from hwnas.studyfile.options import option_model
 
@@ -167,6 +168,11 @@ class Ladder(Evaluator):
     def evaluate(self, designs: Designs, fidelity: float = 1.0) -> Measurements:
         """Measures a batch on one rung; see `Evaluator.evaluate`."""
         return collect(self.metrics, len(designs), self.stream(designs, fidelity))
+
+    def get_ready(self, space: Space, fidelity: float = 1.0) -> None:
+        """Does what one rung does once; see `Evaluator.get_ready`."""
+        rung = self.rungs[self.fidelities.index(fidelity)]
+        rung.evaluator.get_ready(space, rung.fidelity)
 
     def stream(self, designs: Designs, fidelity: float = 1.0) -> Iterator[Chunk]:
         """Streams what one rung measures; see `Evaluator.stream`.

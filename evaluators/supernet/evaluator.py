@@ -130,6 +130,11 @@ class Supernet(PerDesign):
             self._sandwich(space)
         return file_of(self.path, self._identity(space))
 
+    def get_ready(self, space: Space, fidelity: float = 1.0) -> None:
+        """Trains the supernet; see `prepare` and `Evaluator.get_ready`."""
+        del fidelity
+        self.prepare(space)
+
     def stream(self, designs: Designs, fidelity: float = 1.0) -> Iterator[Chunk]:
         """Measures one by one; see `Evaluator.stream`.
 

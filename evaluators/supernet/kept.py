@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import pickle
 from collections.abc import Mapping
@@ -24,6 +25,8 @@ from hwnas.errors import ProblemError
 _EVERY: Final = 100
 """Steps between two checkpoints."""
 _SUFFIX: Final = ".pt"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ def bring_up(sandwich: Sandwich, file: Path, identity: Identity) -> None:
                 sandwich.advance()
                 if sandwich.step % _EVERY == 0 or sandwich.is_finished:
                     _write(file, identity, sandwich.state())
+                    _log.info("supernet: %d of %d steps", sandwich.step, sandwich.recipe.steps)
     except OSError as error:
         raise ProblemError(
             "the supernet cannot be kept",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import signal
 import sys
@@ -16,6 +17,8 @@ from rich.live import Live
 
 _SECONDS_BETWEEN_LINES: Final = 5.0
 _TERMINATED: Final = 143
+_OURS: Final = ("hwnas", "evaluators")
+"""Loggers of ours; an evaluator that takes minutes to get ready says there how far it is."""
 
 
 def plain_console(*, stderr: bool = False) -> Console:
@@ -27,8 +30,22 @@ def plain_console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, markup=False, emoji=False)
 
 
+class _Messages(logging.Handler):
+    """Prints what is logged, above a live picture if there is one."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self.console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints one message."""
+        self.console.print(record.getMessage(), highlight=False, markup=False, soft_wrap=True)
+
+
 class Display:
     """A live picture on a terminal, now and then a line elsewhere, nothing where it is quiet.
+
+    What our loggers say is printed, too, from information upwards.
 
     Args:
         console: Where to; standard error, so that standard output stays for results.
@@ -52,6 +69,8 @@ class Display:
         self._per_second = per_second
         self._last_line = -math.inf
         self._live: Live | None = None
+        self._messages = _Messages(console)
+        self._levels: dict[logging.Logger, int] = {}
 
     def __enter__(self) -> Self:
         if self.console.is_terminal and not self.quiet:
@@ -61,6 +80,10 @@ class Display:
                 refresh_per_second=self._per_second,
             )
             self._live.start()
+        for logger in () if self.quiet else map(logging.getLogger, _OURS):
+            self._levels[logger] = logger.level
+            logger.setLevel(logging.INFO)
+            logger.addHandler(self._messages)
         return self
 
     def __exit__(
@@ -69,6 +92,10 @@ class Display:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        for logger, level in self._levels.items():
+            logger.removeHandler(self._messages)
+            logger.setLevel(level)
+        self._levels.clear()
         if self._live is not None:
             self._live.stop()
 

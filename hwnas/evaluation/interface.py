@@ -81,6 +81,17 @@ class Evaluator(ABC):
         if len(designs):
             yield np.arange(len(designs)), self.evaluate(designs, fidelity)
 
+    def get_ready(self, space: Space, fidelity: float = 1.0) -> None:  # noqa: B027 - most are
+        """Does what takes long and is done once before designs are measured: trains a supernet.
+
+        No time limit counts for it. It may be called again, and in several processes, and is then
+        over at once. Without it, the first `evaluate` does it.
+
+        Args:
+            space: The space of the designs.
+            fidelity: At which they will be measured.
+        """
+
     def fingerprints(self, designs: Designs) -> list[bytes]:
         """Says which designs it cannot tell apart; override it where different genomes cost alike.
 

@@ -56,6 +56,8 @@ class Parallel(Transparent):
         """Hands out rows as they are finished; see `Evaluator.stream`."""
         import joblib
 
+        if len(designs):
+            self.inner.get_ready(designs.space, fidelity)
         pool = joblib.Parallel(n_jobs=self.workers, return_as="generator_unordered")
         tasks = (
             joblib.delayed(_measure_row)(self.inner, designs[i : i + 1], fidelity, i)
@@ -105,6 +107,7 @@ class Timeout(Transparent):
         """Hands out rows as they are finished; see `Evaluator.stream`."""
         if not len(designs):
             return
+        self.inner.get_ready(designs.space, fidelity)
         if self._pool is None:
             self._pool = self._start()
         # Cloudpickle carries evaluators that are defined in a notebook or a script.

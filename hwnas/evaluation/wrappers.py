@@ -47,6 +47,10 @@ class Wrapper(Evaluator):
         """The name of the evaluator that is wrapped."""
         return self.inner.name
 
+    def get_ready(self, space: Space, fidelity: float = 1.0) -> None:
+        """Does what the evaluator does once; see `Evaluator.get_ready`."""
+        self.inner.get_ready(space, fidelity)
+
     def close(self) -> None:
         """Lets go of what the evaluator holds; see `Evaluator.close`."""
         self.inner.close()
@@ -112,6 +116,11 @@ class Joined(Evaluator):
     def name(self) -> str:
         """The names of the evaluators, joined."""
         return "+".join(e.name for e in self.evaluators)
+
+    def get_ready(self, space: Space, fidelity: float = 1.0) -> None:
+        """Does what the evaluators do once; see `Evaluator.get_ready`."""
+        for evaluator in self.evaluators:
+            evaluator.get_ready(space, fidelity)
 
     def close(self) -> None:
         """Lets go of what the evaluators hold; see `Evaluator.close`."""

@@ -283,8 +283,9 @@ def stream_answers_every_row_once(subject: EvaluatorSubject) -> None:
 
 
 def repeats_itself(subject: EvaluatorSubject) -> None:
-    """The same designs and study seed give the same answer again."""
+    """The same designs and study seed give the same answer again, also once it got ready."""
     _only_deterministic(subject)
+    subject.evaluator.get_ready(subject.designs.space)
     again = subject.evaluator.evaluate(subject.designs)
     _check_equal(subject, subject.answer, again, "at first", "the second time")
 

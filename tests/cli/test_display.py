@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import signal
 
 import pytest
@@ -110,6 +111,20 @@ def test_a_study(terminal):
     else:
         last = told(console).splitlines()[-1]
         assert last.startswith("trial: 8/8 evaluations, ")
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("quiet", [False, True])
+def test_what_evaluators_log_is_said_while_a_study_runs(terminal, quiet):
+    console = paper(terminal)
+    logger = logging.getLogger("evaluators.some")
+    before = logger.getEffectiveLevel()
+    with StudyWatch(Study(toys.joint(), "random", budget=1), "trial", console, quiet=quiet):
+        logger.info("supernet: %d of [red]%d steps", 100, 2000)
+    logger.info("nobody hears this")
+    assert logger.getEffectiveLevel() == before
+    assert ("supernet: 100 of [red]2000 steps" in told(console)) is not quiet
+    assert "nobody" not in told(console)
 
 
 @pytest.mark.parametrize("terminal", [False, True])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hwnas import Designs, Gene, Metric, PerDesign, Reason, Space
-from hwnas.evaluation import Parallel, Timeout
+from hwnas.evaluation import Joined, Parallel, Timeout
 
 SPACE = Space((Gene("net.x", tuple(range(8))),))
 ALL = Designs(SPACE, SPACE.rows(), seed=3)
@@ -48,6 +48,25 @@ class Lingering(PerDesign):
         while not (self.file.exists() and self.file.read_text()):
             time.sleep(0.05)
         return {"x": 0.0}
+
+
+class Preparing(PerDesign):
+    """Takes long to get ready, which it is in every process as soon as it was in one."""
+
+    metrics = (Metric("x"), Metric("prepared_in"))
+
+    def __init__(self, file):
+        self.file = file
+
+    def get_ready(self, space, fidelity=1.0):
+        assert (space, fidelity) == (SPACE, 1.0)
+        if not self.file.exists():
+            time.sleep(2.5)
+            self.file.write_text(str(os.getpid()))
+
+    def measure(self, design, fidelity=1.0):
+        self.get_ready(design.space)
+        return {"x": design["net.x"], "prepared_in": int(self.file.read_text())}
 
 
 class Meeting(PerDesign):
@@ -132,6 +151,18 @@ class TestTimeout:
         assert measured.reason.tolist() == [0, 0]
         assert measured["x"].tolist() == [0, 1]
         wrapped.close()
+
+
+@pytest.mark.parametrize("wrap", [lambda e: Timeout(e, seconds=2.0, workers=2),
+                                  lambda e: Parallel(e, workers=2)])  # fmt: skip
+def test_what_is_done_once_is_done_here_and_no_time_limit_counts_for_it(wrap, tmp_path):
+    wrapped = wrap(Joined([Preparing(tmp_path / "ready")]))
+    assert len(wrapped.evaluate(ALL[:0])) == 0
+    assert not (tmp_path / "ready").exists()
+    measured = wrapped.evaluate(ALL[:3])
+    assert measured.reason.tolist() == [0, 0, 0]
+    assert measured["prepared_in"].tolist() == [os.getpid()] * 3
+    wrapped.close()
 
 
 class TestParallel:

@@ -15,6 +15,7 @@ from evaluators.ladder import Ladder, Rung
 from evaluators.nn_mass import NNMass
 from hwnas import BitsPerCell, Goal, Metric, PerDesign, Problem, SkipNet, Study, SystolicArray
 from hwnas.errors import ProblemError, StudyFileError
+from hwnas.evaluation import Joined
 from hwnas.metrics import Reason
 from hwnas.studyfile import load, schema
 from hwnas.testing import EvaluatorSubject, evaluator_checks
@@ -125,6 +126,21 @@ def test_infeasible_on_a_rung_is_infeasible_there():
     assert narrow.any()
     assert ((low.reason == Reason.INFEASIBLE) == narrow).all()
     assert whole.feasible.all()
+
+
+def test_only_the_rung_that_is_asked_gets_ready():
+    seen = []
+
+    class Slow(Truth):
+        def get_ready(self, space, fidelity=1.0):
+            seen.append((space, fidelity))
+
+    slow = Ladder(rungs=[Rung(NNMass(), share=0.01), Rung(Slow(), fidelity=0.25), Rung(Slow())])
+    slow.get_ready(JOINT, 0.01)
+    slow.get_ready(JOINT, 0.25)
+    assert seen == [(JOINT, 0.25)]
+    Joined([slow]).get_ready(JOINT)
+    assert seen[1:] == [(JOINT, 1.0)]
 
 
 def test_a_study_climbs_it_and_counts_shares():

@@ -23,6 +23,7 @@ from evaluators.torch_threads import one_thread  # noqa: E402
 from hwnas import BitsPerCell, Designs, SkipNet, SystolicArray  # noqa: E402
 from hwnas.design import MBConv, SearchedTraining  # noqa: E402
 from hwnas.errors import DesignError, ProblemError  # noqa: E402
+from hwnas.evaluation import Timeout  # noqa: E402
 from hwnas.metrics import Reason  # noqa: E402
 from hwnas.testing import EvaluatorSubject, evaluator_checks  # noqa: E402
 
@@ -276,6 +277,19 @@ def test_it_is_trained_once_for_all_studies(tmp_path, monkeypatch):
     genomes = np.hstack([designs.genomes, np.zeros((3, len(joint) - len(SPACE)), dtype=np.int64)])
     third = supernet(tmp_path).evaluate(Designs(joint, genomes))
     assert first["error"].tolist() == second["error"].tolist() == third["error"].tolist()
+
+
+def test_it_gets_ready_outside_of_a_time_limit_and_says_how_far_it_is(
+    tmp_path, caplog, monkeypatch
+):
+    """Else every evaluation of a study would be stopped until the supernet is trained."""
+    monkeypatch.setattr(kept, "_EVERY", 4)
+    hurried = Timeout(supernet(tmp_path, steps=9), seconds=60.0)
+    with caplog.at_level("INFO", logger="evaluators"):
+        answer = hurried.evaluate(drawn(1))
+    hurried.close()
+    assert caplog.messages == [f"supernet: {step} of 9 steps" for step in (4, 8, 9)]
+    assert answer["error"] == supernet(tmp_path, steps=9).evaluate(drawn(1))["error"]
 
 
 def test_who_comes_second_waits_for_the_first_and_takes_its_supernet(tmp_path):
