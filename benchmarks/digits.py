@@ -127,7 +127,8 @@ def main() -> None:
             if name == searcher
         ]
         quartiles = np.quantile(shares, [0.25, 0.5, 0.75], axis=0).T
-        cells = "".join(f"{m:.3f} {a:.3f}-{b:.3f}".rjust(18) for a, m, b in quartiles)
+        shown = ("" if np.isnan(m) else f"{m:.3f} {a:.3f}-{b:.3f}" for a, m, b in quartiles)
+        cells = "".join(cell.rjust(18) for cell in shown)
         print(f"{searcher:10}{cells}", flush=True)
 
 
