@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import cached_property
 from itertools import combinations
 from typing import Any, Final
@@ -114,11 +114,18 @@ class Problem:
 
     def _check_conditions(self) -> None:
         for condition in self.space.open_conditions:
+            gene = next(gene for gene in self.space.genes if condition in gene.when)
+            cure = nearest(condition.gene, self.space.names)
+            part = self.space.parts.get(gene.part)
+            if is_dataclass(part):  # others may not say how they were made
+                for option, value in part.options().items():
+                    if value == condition.gene:
+                        cure = f"give {part.name} another {option}, or {option}: '' for none"
             raise ProblemError(
-                f"a gene depends on {condition.gene!r}, which is not in the space",
+                f"gene {gene.name!r} depends on {condition.gene!r}, which is not in the space",
                 rule="every condition names a gene of the joint space",
                 given=condition.gene,
-                cure=nearest(condition.gene, self.space.names),
+                cure=cure,
             )
 
     @cached_property

@@ -18,6 +18,7 @@ from hwnas import (
     When,
     measures,
 )
+from hwnas.design import BitsPerCell, MBConv
 from hwnas.errors import ExpressionError, ProblemError, UnitError
 from hwnas.evaluation import Cached, Evaluator, Expense
 from hwnas.testing import toys
@@ -114,8 +115,19 @@ class TestIsRefused:
 
     def test_a_condition_on_a_gene_that_is_not_there(self):
         open_space = SPACE + Space((Gene("quant.b", (1, 2), when=When("net.z", at_least=1)),))
-        with pytest.raises(ProblemError, match=r"depends on 'net\.z'"):
+        with pytest.raises(ProblemError, match=r"'quant\.b' depends on 'net\.z'"):
             Problem(open_space, [cost], ["cost"])
+
+    def test_the_option_that_names_a_gene_that_is_not_there_is_named(self):
+        cells = MBConv().space() + BitsPerCell(cells=3).space()
+        with pytest.raises(
+            ProblemError, match=r"'quant\.cell2\.\w+' depends on 'net\.cells'"
+        ) as caught:
+            Problem(cells, [cost], ["cost"])
+        assert (
+            caught.value.cure == "give bits_per_cell another cells_gene, or cells_gene: '' for none"
+        )
+        Problem(MBConv().space() + BitsPerCell(cells=3, cells_gene="").space(), [cost], ["cost"])
 
     @pytest.mark.parametrize(
         "constraints",
