@@ -203,4 +203,6 @@ def test_workers_measure_early_rows_alike():
         for _ in study.run():
             pass
     assert alone.history.evaluations == pool.history.evaluations
-    np.testing.assert_array_equal(alone.history.front_losses, pool.history.front_losses)
+    # Rows are numbered as they are finished, which may be in another order.
+    one, other = (sorted(study.history.front_losses.tolist()) for study in (alone, pool))
+    assert one == other
