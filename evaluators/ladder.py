@@ -169,9 +169,18 @@ class Ladder(Evaluator):
         """Measures a batch on one rung; see `Evaluator.evaluate`."""
         return collect(self.metrics, len(designs), self.stream(designs, fidelity))
 
+    def _place(self, fidelity: float) -> int:
+        if fidelity not in self.fidelities:
+            raise ProblemError(
+                f"the ladder has no rung at {fidelity:g}",
+                rule="one of " + ", ".join(f"{f:g}" for f in self.fidelities),
+                given=f"{fidelity:g}",
+            )
+        return self.fidelities.index(fidelity)
+
     def get_ready(self, space: Space, fidelity: float = 1.0) -> None:
         """Does what one rung does once; see `Evaluator.get_ready`."""
-        rung = self.rungs[self.fidelities.index(fidelity)]
+        rung = self.rungs[self._place(fidelity)]
         rung.evaluator.get_ready(space, rung.fidelity)
 
     def stream(self, designs: Designs, fidelity: float = 1.0) -> Iterator[Chunk]:
@@ -182,17 +191,11 @@ class Ladder(Evaluator):
         Raises:
             ProblemError: There is no such rung.
         """
-        if fidelity not in self.fidelities:
-            raise ProblemError(
-                f"the ladder has no rung at {fidelity:g}",
-                rule="one of " + ", ".join(f"{f:g}" for f in self.fidelities),
-                given=f"{fidelity:g}",
-            )
+        place = self._place(fidelity)
         if not len(designs):
             for rung in self.rungs:
                 yield from _none(rung.evaluator.stream(designs, rung.fidelity))
             return
-        place = self.fidelities.index(fidelity)
         rung, sources = self.rungs[place], self._sources[place]
         for rows, part in rung.evaluator.stream(designs, rung.fidelity):
             columns = {

@@ -85,7 +85,8 @@ class Evaluator(ABC):
         """Does what takes long and is done once before designs are measured: trains a supernet.
 
         No time limit counts for it. It may be called again, and in several processes, and is then
-        over at once. Without it, the first `evaluate` does it.
+        over at once. Studies call it before they measure; what it made must survive pickling, or
+        be on disk. What it raises fails the designs that were to be measured.
 
         Args:
             space: The space of the designs.

@@ -22,7 +22,7 @@ from hwnas.design.designs import Designs
 from hwnas.errors import HwnasError, MeasurementError
 from hwnas.evaluation.grid import Grid
 from hwnas.evaluation.interface import Chunk, Evaluator, describe
-from hwnas.evaluation.safety import safely
+from hwnas.evaluation.safety import kept_from_measuring, safely
 from hwnas.evaluation.wrappers import Transparent
 from hwnas.metrics import Measurements, Reason
 from hwnas.space import Space
@@ -56,8 +56,10 @@ class Parallel(Transparent):
         """Hands out rows as they are finished; see `Evaluator.stream`."""
         import joblib
 
-        if len(designs):
-            self.inner.get_ready(designs.space, fidelity)
+        failure = kept_from_measuring(self.inner, designs, fidelity)
+        if failure is not None:
+            yield np.arange(len(designs)), failure
+            return
         pool = joblib.Parallel(n_jobs=self.workers, return_as="generator_unordered")
         tasks = (
             joblib.delayed(_measure_row)(self.inner, designs[i : i + 1], fidelity, i)
@@ -107,7 +109,10 @@ class Timeout(Transparent):
         """Hands out rows as they are finished; see `Evaluator.stream`."""
         if not len(designs):
             return
-        self.inner.get_ready(designs.space, fidelity)
+        failure = kept_from_measuring(self.inner, designs, fidelity)
+        if failure is not None:
+            yield np.arange(len(designs)), failure
+            return
         if self._pool is None:
             self._pool = self._start()
         # Cloudpickle carries evaluators that are defined in a notebook or a script.

@@ -27,6 +27,25 @@ def safely(evaluator: Evaluator, designs: Designs, fidelity: float = 1.0) -> Mea
     return _complete(evaluator, len(designs), answer)
 
 
+def kept_from_measuring(
+    evaluator: Evaluator, designs: Designs, fidelity: float
+) -> Measurements | None:
+    """Lets an evaluator get ready.
+
+    Returns:
+        Failed rows if it cannot, else ``None``.
+
+    Raises:
+        HwnasError: See `safely`.
+    """
+    try:
+        if len(designs):
+            evaluator.get_ready(designs.space, fidelity)
+    except Exception as error:  # whatever a foreign evaluator raises fails the batch
+        return _failed(evaluator, len(designs), error)
+    return None
+
+
 def _failed(evaluator: Evaluator, n: int, error: Exception) -> Measurements:
     if isinstance(error, HwnasError) and not isinstance(error, MeasurementError):
         raise error
@@ -56,6 +75,8 @@ def safe_stream(evaluator: Evaluator, designs: Designs, fidelity: float) -> Iter
     missing = np.ones(len(designs), dtype=np.bool_)
     failure = Measurements.nothing(evaluator.metrics, 1, Reason.BROKEN, "the row was not answered")
     try:
+        if len(designs):
+            evaluator.get_ready(designs.space, fidelity)
         for rows, part in evaluator.stream(designs, fidelity):
             if len(np.unique(rows)) != len(rows) or not missing[rows].all():
                 note = "a row was answered twice"

@@ -8,7 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from hwnas import Designs, Gene, Metric, PerDesign, Reason, Space
+from hwnas import Designs, Gene, Metric, PerDesign, Problem, Reason, Space, Study
+from hwnas.errors import TooManyFailuresError
 from hwnas.evaluation import Joined, Parallel, Timeout
 
 SPACE = Space((Gene("net.x", tuple(range(8))),))
@@ -163,6 +164,22 @@ def test_what_is_done_once_is_done_here_and_no_time_limit_counts_for_it(wrap, tm
     assert measured.reason.tolist() == [0, 0, 0]
     assert measured["prepared_in"].tolist() == [os.getpid()] * 3
     wrapped.close()
+
+
+class Unprepared(Preparing):
+    """Cannot get ready."""
+
+    def get_ready(self, space, fidelity=1.0):
+        raise RuntimeError("no compiler")
+
+
+@pytest.mark.parametrize("options", [{}, {"workers": 2}, {"timeout": 60.0}])
+def test_who_cannot_get_ready_fails_its_rows_and_not_the_study(options, tmp_path):
+    problem = Problem(SPACE, [Unprepared(tmp_path / "ready")], ["x"])
+    study = Study(problem, "random", budget=2, batch=2, **options)
+    with pytest.raises(TooManyFailuresError, match="RuntimeError: no compiler"):
+        for _ in study.run():
+            pass
 
 
 class TestParallel:
